@@ -1,0 +1,176 @@
+"""The study: which datasets, which runs, under which evaluation. One YAML, `params/study.yaml`.
+
+DVC reads the same file to unfold `dvc.yaml`; this class gives the program the checked view of it.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from reid.errors import ParamsError
+from reid.params import Params, nearest, parse_params, read_yaml
+
+STUDY_FILE = Path("params/study.yaml")
+STUDIES_FOLDER = Path("params/studies")
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
+
+
+class SyntheticSource(Params):
+    """A generated world; see `reid synth sheet`."""
+
+    reader: Literal["synthetic"]
+    size: Literal["smoke", "demo", "bench", "bench_hr"]
+    domain: Literal["A", "B"] = "A"
+    seed: int = Field(ge=0)
+
+
+class Terms(Params):
+    """Under which terms the people shown may be used; travels to the model card.
+
+    Attributes:
+        status: `open`, `research`, `agreement` or `withdrawn`.
+        consent: Whether the people shown agreed.
+    """
+
+    licence: str = Field(min_length=1)
+    status: Literal["open", "research", "agreement", "withdrawn"]
+    consent: Literal["yes", "no", "synthetic", "unknown"]
+
+
+class Market1501Source(Params):
+    """A folder in Market-1501 layout.
+
+    Attributes:
+        root: The folder that holds `bounding_box_train`, or its parent.
+        use_500k: Add the 500,000 distractors in `images/` to the gallery.
+        official: The folder claims to be the complete benchmark, so its counts are checked.
+        terms: For your own cameras in this layout: their terms of use. Then neither the
+            benchmark's terms nor its number of cameras hold.
+        strict: An image file whose name the layout does not know is an error, not a warning.
+        time_mode: `recorded` accumulates the recorded lengths of the sequences of a camera;
+            `qaconv` is the published variant that counts earlier offsets twice.
+    """
+
+    reader: Literal["market1501"]
+    root: Path
+    use_500k: bool = False
+    official: bool = True
+    terms: Terms | None = None
+    strict: bool = False
+    time_mode: Literal["recorded", "qaconv"] = "recorded"
+
+
+Source = Annotated[SyntheticSource | Market1501Source, Field(discriminator="reader")]
+
+
+class DatasetEntry(Params):
+    """One dataset of a study.
+
+    Attributes:
+        suite: Name of the validation suite, a file in `params/validation/`.
+        protocols: Names of the evaluation protocols of its test split.
+    """
+
+    source: Source
+    suite: Name = "person"
+    protocols: tuple[str, ...] = ("market",)
+
+
+class RunEntry(Params):
+    """One run of a study: a method, trained on one dataset and tested on one or two.
+
+    Attributes:
+        recipe: Recipe file of the method.
+        train: Dataset to train on.
+        test: Dataset to test on.
+        transfer: Second test set, of another domain; the same as `test` where there is none.
+        overrides: Recipe keys that this run changes.
+    """
+
+    method: str
+    recipe: Path
+    train: Name
+    test: Name
+    transfer: Name
+    overrides: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def test_sets(self) -> tuple[str, ...]:
+        """The distinct test sets, the home set first."""
+        return tuple(dict.fromkeys((self.test, self.transfer)))
+
+
+class RerankEntry(Params):
+    """Parameters of k-reciprocal re-ranking."""
+
+    k1: int = Field(20, ge=1)
+    k2: int = Field(6, ge=1)
+    lambda_: float = Field(0.3, ge=0, le=1, alias="lambda")
+
+
+class EvaluationEntry(Params):
+    """How the test sets are scored.
+
+    Attributes:
+        block_size: Queries in memory at a time; it bounds memory and never changes a result.
+        pictures: Queries shown as ranked lists.
+    """
+
+    rerank: RerankEntry = RerankEntry.model_validate({})
+    max_rank: int = Field(50, ge=1)
+    block_size: int = Field(512, ge=1)
+    pictures: int = Field(12, ge=0)
+
+
+class Registration(Params):
+    """What the registry demands to know of a model beside its numbers."""
+
+    intended_use: str = Field(min_length=1)
+
+
+class Study(Params):
+    """A set of datasets and runs that are compared with one another.
+
+    Attributes:
+        run_defaults: Not read: a place for the YAML anchor that `runs` share.
+    """
+
+    study: Name
+    seed: int = Field(0, ge=0)
+    datasets: dict[Name, DatasetEntry]
+    run_defaults: dict[str, Any] = Field(default_factory=dict)
+    runs: dict[Name, RunEntry]
+    evaluation: EvaluationEntry
+    registration: Registration
+
+    def dataset(self, name: str) -> DatasetEntry:
+        """Return a dataset by name, or raise `ParamsError` naming the nearest one."""
+        if name not in self.datasets:
+            raise _unknown("dataset", name, self.study, list(self.datasets))
+        return self.datasets[name]
+
+    def run(self, name: str) -> RunEntry:
+        """Return a run by name, or raise `ParamsError` naming the nearest one."""
+        if name not in self.runs:
+            raise _unknown("run", name, self.study, list(self.runs))
+        return self.runs[name]
+
+
+def load_study(path: Path = STUDY_FILE) -> Study:
+    """Read and check a study; every dataset that a run names must exist in it."""
+    study = parse_params(read_yaml(path), Study, str(path))
+    for entry in study.runs.values():
+        for dataset in (entry.train, entry.test, entry.transfer):
+            study.dataset(dataset)
+    return study
+
+
+def _unknown(kind: str, name: str, study: str, known: list[str]) -> ParamsError:
+    return ParamsError(
+        f"study '{study}' has no {kind} '{name}'{nearest(name, known)}",
+        f"one of {', '.join(known)}",
+        f"Correct the name, or activate another study with `reid study use`. The active one is in "
+        f"{STUDY_FILE}.",
+    )
