@@ -1,0 +1,1 @@
+"""From raw files to batches: manifest, readers, images, transforms, samplers, synthetic worlds."""

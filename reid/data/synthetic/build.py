@@ -1,0 +1,106 @@
+"""Writing of a whole world in the layout of Market-1501."""
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from reid.data.synthetic.render import scene_of
+from reid.data.synthetic.schedule import GALLERY, QUERY, TRAIN, Shot, schedule
+from reid.data.synthetic.world import WorldSpec
+from reid.errors import DataError, ParamsError
+from reid.files import whole_folder
+
+WORLD_FILE = "synth.json"
+ATTRIBUTES_FILE = "synth_attributes.json"
+CHUNK = 64
+"""Images that a worker paints before it reports."""
+
+Facts = dict[str, Any]
+Progress = Callable[[int, int], None]
+
+
+def build_world(
+    spec: WorldSpec, root: Path, workers: int = 1, progress: Progress | None = None
+) -> None:
+    """Write all images of a world, `synth.json` and `synth_attributes.json`.
+
+    The bytes do not depend on the number of workers. The folder appears when it is complete;
+    a former world in `root` is replaced.
+
+    Args:
+        spec: The world.
+        root: Folder to make.
+        workers: Processes that paint.
+        progress: Called with the images done and the images in all.
+
+    Raises:
+        DataError: If `root` holds something else than a world.
+        ParamsError: If `workers` is below 1.
+    """
+    if workers < 1:
+        raise ParamsError(f"workers {workers}", "at least 1", "Ask for one process or more.")
+    _refuse_foreign(root)
+    shots = schedule(spec)
+    attributes: dict[str, Facts] = {}
+    with whole_folder(root) as folder:
+        for split in (TRAIN, QUERY, GALLERY):
+            (folder / split).mkdir()
+        for facts in _write_all(spec, shots, folder, workers):
+            attributes |= facts
+            if progress:
+                progress(len(attributes), len(shots))
+        _write_json(folder / WORLD_FILE, spec.parameters() | {"images": len(shots)}, 2)
+        _write_json(folder / ATTRIBUTES_FILE, attributes, None)
+
+
+def _refuse_foreign(root: Path) -> None:
+    if root.exists() and not (root / WORLD_FILE).is_file() and any(root.iterdir()):
+        raise DataError(
+            f"{root} holds files but no {WORLD_FILE}",
+            "an empty folder or a synthetic world",
+            "Choose another folder or empty this one.",
+        )
+
+
+def _write_all(
+    spec: WorldSpec, shots: tuple[Shot, ...], root: Path, workers: int
+) -> Iterator[dict[str, Facts]]:
+    chunks = [shots[start : start + CHUNK] for start in range(0, len(shots), CHUNK)]
+    write = partial(write_shots, spec, root)
+    if workers == 1:
+        yield from map(write, chunks)
+        return
+    # a forked child would inherit the locks of the threads that other libraries started
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(write, chunks)
+
+
+def write_shots(spec: WorldSpec, root: Path, shots: tuple[Shot, ...]) -> dict[str, Facts]:
+    """Paint and write some images.
+
+    Returns:
+        For each file relative to the root: view, occluded, occ_fraction, track, time, attrs.
+    """
+    scene = scene_of(spec)
+    facts: dict[str, Facts] = {}
+    for shot in shots:
+        rendering = scene.render(shot.key)
+        (root / shot.file).write_bytes(rendering.jpeg)
+        who = scene.identity(shot.key)
+        facts[shot.file] = {
+            "view": rendering.view,
+            "occluded": rendering.occluded,
+            "occ_fraction": round(rendering.occ_fraction, 4),
+            "track": shot.key.track,
+            "time": shot.time,
+            "attrs": who.attributes() if who else {},
+        }
+    return facts
+
+
+def _write_json(path: Path, content: dict[str, Any], indent: int | None) -> None:
+    path.write_text(json.dumps(content, indent=indent, sort_keys=True) + "\n", "utf-8")

@@ -1,0 +1,41 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from reid.data.synthetic import WorldSpec, contact_sheet, schedule
+from reid.data.synthetic.render import scene_of
+from reid.data.synthetic.sheet import CAPTION, CELL_HEIGHT, MARGIN, _people
+from reid.errors import ParamsError
+
+
+def test_sheet_has_a_row_for_each_person_and_three_more(tmp_path: Path) -> None:
+    spec = WorldSpec("smoke", "A", 1)
+    contact_sheet(spec, tmp_path / "sheet.png", people=2)
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        rows, columns = (sheet.height - MARGIN) / 5, (sheet.width - MARGIN) / spec.counts.cameras
+        assert rows == CELL_HEIGHT + CAPTION + MARGIN
+        assert columns == CELL_HEIGHT // 2 + MARGIN
+        assert np.asarray(sheet).std() > 10
+
+
+def test_more_people_than_there_are_shows_everybody() -> None:
+    spec = WorldSpec("smoke", "A", 1)
+    assert sorted(_people(scene_of(spec), schedule(spec), 100)) == list(range(1, 21))
+
+
+def test_twins_stand_next_to_each_other() -> None:
+    spec = WorldSpec("demo", "A", 2)
+    original, twin, *others = _people(scene_of(spec), schedule(spec), 8)
+    who = scene_of(spec).identity(
+        next(s.key for s in schedule(spec) if s.key.kind == "person" and s.key.number == twin)
+    )
+    assert who
+    assert who.twin_of == original
+    assert len({original, twin, *others}) == 8
+
+
+def test_a_single_row_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match="people 1; expected at least 2"):
+        contact_sheet(WorldSpec("smoke", "A", 1), tmp_path / "sheet.png", people=1)
