@@ -1,0 +1,1 @@
+"""Ranking and its measurement: distances, metrics, re-ranking, protocols. Knows no network."""

@@ -1,0 +1,350 @@
+"""Rank the matches of each query among the gallery images that count for it.
+
+Distances arrive as blocks of query rows, from features, from re-ranking or from a pair scorer.
+Of each row only the ranks of the matches and a short list of nearest images are kept.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from reid.errors import EvaluationError
+from reid.retrieval.compiled import compiled, over_rows
+from reid.retrieval.distance import (
+    DoubleArray,
+    FloatArray,
+    IntArray,
+    Metric,
+    distance_blocks,
+    normalise,
+)
+from reid.retrieval.sorting import sort_pairs
+
+Ties = Literal["index", "favour", "against"]
+JUNK = -1
+# how a match and another image at the same distance stand, as the kernel knows it
+_TIES: dict[Ties, int] = {"favour": -1, "index": 0, "against": 1}
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Who and where: of all queries and of all gallery images.
+
+    A gallery image counts for a query unless it is junk (person -1) or, with
+    `exclude_same_camera`, shows the same person in the same camera. Person 0 has no special
+    treatment: a distractor is a negative because no query has that number.
+
+    Args:
+        query_person_ids: [Q].
+        query_camera_ids: [Q].
+        gallery_person_ids: [G].
+        gallery_camera_ids: [G].
+        exclude_same_camera: Whether images of the same person and camera are left out.
+    """
+
+    query_person_ids: IntArray
+    query_camera_ids: IntArray
+    gallery_person_ids: IntArray
+    gallery_camera_ids: IntArray
+    exclude_same_camera: bool = True
+
+    def __post_init__(self) -> None:
+        for side in ("query", "gallery"):
+            persons = np.ascontiguousarray(getattr(self, f"{side}_person_ids"), np.int64)
+            cameras = np.ascontiguousarray(getattr(self, f"{side}_camera_ids"), np.int64)
+            if persons.shape != cameras.shape or persons.ndim != 1:
+                raise EvaluationError(
+                    f"{side}: person ids of shape {persons.shape}, camera ids {cameras.shape}",
+                    "one of each per image",
+                    "Pass vectors of equal length.",
+                )
+            object.__setattr__(self, f"{side}_person_ids", persons)
+            object.__setattr__(self, f"{side}_camera_ids", cameras)
+
+    def as_arguments(self) -> tuple[Any, ...]:
+        """Return the fields in the order in which the kernels take them."""
+        return (
+            self.query_person_ids,
+            self.query_camera_ids,
+            self.gallery_person_ids,
+            self.gallery_camera_ids,
+            self.exclude_same_camera,
+        )
+
+
+@dataclass(frozen=True)
+class SamePerson:
+    """Gallery images of each query's person, in ascending order, as slices of one vector.
+
+    Args:
+        order: Gallery indices grouped by person [G].
+        first: Start of the slice of each query [Q].
+        last: End of the slice of each query [Q].
+    """
+
+    order: IntArray
+    first: IntArray
+    last: IntArray
+
+    @classmethod
+    def of(cls, labels: Labels) -> "SamePerson":
+        """Group the gallery by person."""
+        order = np.argsort(labels.gallery_person_ids, kind="stable").astype(np.int64)
+        grouped = labels.gallery_person_ids[order]
+        wanted = labels.query_person_ids
+        first = np.searchsorted(grouped, wanted, side="left").astype(np.int64)
+        last = np.searchsorted(grouped, wanted, side="right").astype(np.int64)
+        last[wanted == JUNK] = first[wanted == JUNK]
+        return cls(order, first, last)
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Where the matches of each query stand among the gallery images that count for it.
+
+    Args:
+        match_ranks: Ascending 1-based ranks of the matches, query after query.
+        offsets: Start of each query in `match_ranks`, and the end of the last [Q + 1].
+        top_indices: Nearest gallery images that count, nearest first, else -1 [Q, K].
+        top_distances: Their distances, infinite where there is none [Q, K].
+    """
+
+    match_ranks: IntArray
+    offsets: IntArray
+    top_indices: IntArray
+    top_distances: DoubleArray
+
+    @property
+    def match_counts(self) -> IntArray:
+        """Number of matches of each query [Q]."""
+        return np.diff(self.offsets)
+
+    @property
+    def valid(self) -> npt.NDArray[np.bool_]:
+        """Whether each query has a match [Q]; the others are not scored."""
+        valid: npt.NDArray[np.bool_] = self.match_counts > 0
+        return valid
+
+    def ranks_of(self, query: int) -> IntArray:
+        """Return the ascending 1-based ranks of the matches of one query."""
+        return self.match_ranks[self.offsets[query] : self.offsets[query + 1]]
+
+
+def match_counts(labels: Labels) -> IntArray:
+    """Count the matches of each query that count for it: [Q]."""
+    same = SamePerson.of(labels)
+    counts = np.zeros(len(same.first), np.int64)
+    cameras = (labels.query_camera_ids, labels.gallery_camera_ids, labels.exclude_same_camera)
+    _count_matches(same.order, same.first, same.last, *cameras, counts)
+    return counts
+
+
+def rank_matches(
+    query_features: npt.NDArray[np.floating],
+    gallery_features: npt.NDArray[np.floating],
+    labels: Labels,
+    metric: Metric = "squared_euclidean",
+    normalised: bool = True,
+    block_size: int = 512,
+    ties: Ties = "index",
+    top: int = 0,
+) -> Ranking:
+    """Rank by distances between features.
+
+    Args:
+        query_features: [Q, D].
+        gallery_features: [G, D].
+        labels: Persons, cameras and the exclusion rule.
+        metric: See `distance_blocks`.
+        normalised: Whether rows are scaled to length 1 first.
+        block_size: Queries per block.
+        ties: See `rank_blocks`.
+        top: See `rank_blocks`.
+
+    Raises:
+        EvaluationError: Features are not finite or do not fit the labels.
+    """
+    if normalised:
+        query_features, gallery_features = normalise(query_features), normalise(gallery_features)
+    blocks = distance_blocks(query_features, gallery_features, metric, block_size)
+    return rank_blocks(blocks, labels, ties, top)
+
+
+def rank_blocks(
+    blocks: Iterable[npt.NDArray[np.floating]],
+    labels: Labels,
+    ties: Ties = "index",
+    top: int = 0,
+    tie_margin: float = 0.0,
+) -> Ranking:
+    """Rank by distances that arrive as consecutive blocks of query rows.
+
+    Args:
+        blocks: [b, G] each, Q rows together, any float type.
+        labels: Persons, cameras and the exclusion rule.
+        ties: Equal distances stand in order of gallery `index` (canonical), or in the order that
+            is best for the score (`favour`) or worst for it (`against`).
+        top: Length of the list of nearest images that is kept per query.
+        tie_margin: With `favour` and `against`, distances up to this far apart count as equal.
+
+    Raises:
+        EvaluationError: A block does not fit the labels or holds NaN.
+    """
+    queries = len(labels.query_person_ids)
+    same = SamePerson.of(labels)
+    offsets = np.concatenate([[0], np.cumsum(match_counts(labels))]).astype(np.int64)
+    ranks = np.zeros(offsets[-1], np.int64)
+    top_indices = np.full((queries, top), -1, np.int64)
+    top_distances = np.full((queries, top), np.inf)
+    grouped = (same.order, same.first, same.last, *labels.as_arguments())
+    for row, block in numbered(blocks, labels):
+        faults = np.zeros(len(block), np.bool_)
+        arguments = (block, row, _TIES[ties], tie_margin, *grouped, offsets, ranks)
+        over_rows(_rank_rows, len(block), *arguments, top_indices, top_distances, faults)
+        if faults.any():
+            raise EvaluationError(
+                f"distances of query {row + int(faults.argmax())} hold NaN",
+                "numbers",
+                "Check the features or the pair scorer.",
+            )
+    return Ranking(ranks, offsets, top_indices, top_distances)
+
+
+def numbered(
+    blocks: Iterable[npt.NDArray[np.floating]], labels: Labels
+) -> Iterable[tuple[int, npt.NDArray[np.floating]]]:
+    """Yield each block with the number of its first query, and check all sizes.
+
+    Raises:
+        EvaluationError: Together the blocks are not [Q, G].
+    """
+    queries, gallery = len(labels.query_person_ids), len(labels.gallery_person_ids)
+    row = 0
+    for block in blocks:
+        if block.ndim != 2 or block.shape[1] != gallery or row + len(block) > queries:
+            raise EvaluationError(
+                f"a distance block of shape {block.shape} after {row} queries",
+                f"rows of {queries} queries against {gallery} gallery images",
+                "Pass labels and distances of the same images.",
+            )
+        # half precision has no fast comparison, and float64 would tie when shortened
+        exact = np.float64 if block.dtype == np.float64 else np.float32
+        yield row, np.ascontiguousarray(block, dtype=exact)
+        row += len(block)
+    if row != queries:
+        raise EvaluationError(
+            f"distances of {row} queries",
+            f"{queries}",
+            "Pass labels and distances of the same images.",
+        )
+
+
+@compiled
+def _count_matches(
+    order: IntArray,
+    first: IntArray,
+    last: IntArray,
+    query_cameras: IntArray,
+    gallery_cameras: IntArray,
+    exclude_same_camera: bool,
+    counts: IntArray,
+) -> None:
+    for query in range(len(first)):
+        for place in range(first[query], last[query]):
+            other = gallery_cameras[order[place]] != query_cameras[query]
+            if other or not exclude_same_camera:
+                counts[query] += 1
+
+
+@compiled
+def _rank_rows(
+    start: int,
+    stop: int,
+    block: FloatArray,
+    first_query: int,
+    ties: int,
+    tie_margin: float,
+    order: IntArray,
+    first: IntArray,
+    last: IntArray,
+    query_persons: IntArray,
+    query_cameras: IntArray,
+    gallery_persons: IntArray,
+    gallery_cameras: IntArray,
+    exclude_same_camera: bool,
+    offsets: IntArray,
+    ranks: IntArray,
+    top_indices: IntArray,
+    top_distances: DoubleArray,
+    faults: npt.NDArray[np.bool_],
+) -> None:
+    """Fill ranks and top lists of rows `start` to `stop` of a block, one pass over each row."""
+    top = top_indices.shape[1]
+    for row in range(start, stop):
+        query = first_query + row
+        person, camera = query_persons[query], query_cameras[query]
+        found = offsets[query + 1] - offsets[query]
+        matches = np.empty(found, np.int64)
+        distances = np.empty(found, np.float64)
+        match = 0
+        for place in range(first[query], last[query]):
+            item = order[place]
+            if not exclude_same_camera or gallery_cameras[item] != camera:
+                matches[match] = item
+                distances[match] = block[row, item] + ties * tie_margin
+                match += 1
+        sort_pairs(distances, matches)
+        farthest = distances[-1] if found > 0 else -np.inf
+        before = np.zeros(found + 1, np.int64)
+        worst = np.inf if top > 0 else -np.inf
+        for item in range(block.shape[1]):
+            d = block[row, item]
+            if not d <= farthest and not d <= worst:
+                faults[row] |= d != d
+                continue
+            if gallery_persons[item] == -1:
+                continue
+            same = gallery_persons[item] == person
+            if same and exclude_same_camera and gallery_cameras[item] == camera:
+                continue
+            if not same and d <= farthest:
+                before[_first_after(d, item, distances, matches, ties)] += 1
+            if d < worst:
+                worst = _insert(d, item, top_distances[query], top_indices[query])
+        passed = 0
+        for match in range(found):
+            passed += before[match]
+            ranks[offsets[query] + match] = passed + match + 1
+
+
+@compiled
+def _first_after(d: float, item: int, distances: DoubleArray, matches: IntArray, ties: int) -> int:
+    """Return the place of the first match that a non-match at distance `d` precedes."""
+    low, high = 0, len(matches)
+    while low < high:
+        middle = (low + high) // 2
+        precedes = d < distances[middle]
+        if d == distances[middle]:
+            precedes = ties > 0 or (ties == 0 and item < matches[middle])
+        if precedes:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+@compiled
+def _insert(d: float, item: int, distances: DoubleArray, indices: IntArray) -> float:
+    """Insert into an ascending list behind equal distances; return the new worst distance."""
+    place = len(distances) - 1
+    while place > 0 and distances[place - 1] > d:
+        distances[place] = distances[place - 1]
+        indices[place] = indices[place - 1]
+        place -= 1
+    distances[place] = d
+    indices[place] = item
+    worst: float = distances[-1]
+    return worst

@@ -1,0 +1,195 @@
+"""The result record of one run: metrics with the protocol in their names, and protocol cards."""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from reid.errors import DataError
+from reid.files import whole_file, write_whole
+from reid.retrieval.distance import DoubleArray
+from reid.retrieval.evaluate import PLAIN, Evaluation
+
+# a test set `<dataset>/<protocol>` and a setting `plain` or `rerank_...`
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class QueryScores:
+    """Scores of each query of one test set and setting; NaN where the query is not valid.
+
+    Args:
+        paths: Image of each query [Q].
+        average_precision: [Q].
+        first_match_rank: Mean over trials [Q].
+    """
+
+    paths: npt.NDArray[np.str_]
+    average_precision: DoubleArray
+    first_match_rank: DoubleArray
+
+    @property
+    def valid(self) -> npt.NDArray[np.bool_]:
+        """Whether each query has a match [Q]."""
+        valid: npt.NDArray[np.bool_] = ~np.isnan(self.average_precision)
+        return valid
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """All scores of one run.
+
+    Args:
+        run: Name of the run in its study.
+        metrics: `<dataset>/<protocol>/mAP` and so on for plain distances,
+            `<dataset>/<protocol>/rerank_.../mAP` for re-ranked ones.
+        cards: Protocol card of each `<dataset>/<protocol>`.
+        curves: Cumulative matching at rank 1, 2, ... of each test set and setting.
+        queries: Per-query scores of each test set and setting.
+    """
+
+    run: str
+    metrics: dict[str, float]
+    cards: dict[str, dict[str, Any]]
+    curves: dict[Key, DoubleArray]
+    queries: dict[Key, QueryScores]
+
+    @classmethod
+    def of(cls, run: str, evaluations: Iterable[Evaluation]) -> "Result":
+        """Gather the evaluations of a run, one for each test set and protocol."""
+        result = cls(run, {}, {}, {}, {})
+        for evaluation in evaluations:
+            test_set = evaluation.test_set
+            result.cards[test_set] = evaluation.card
+            for setting, scores in evaluation.scores.items():
+                prefix = test_set if setting == PLAIN else f"{test_set}/{setting}"
+                for name, value in scores.figures().items():
+                    result.metrics[f"{prefix}/{name}"] = value
+                result.curves[test_set, setting] = scores.cmc
+                result.queries[test_set, setting] = QueryScores(
+                    evaluation.query_paths, scores.average_precision, scores.first_match_rank
+                )
+        return result
+
+    def save(self, folder: Path) -> None:
+        """Write `<run>.json`, `<run>.card.json`, `<run>/cmc.csv` and `<run>/queries.parquet`.
+
+        Each file is written whole or not at all, and holds no time of writing.
+        """
+        files = _Files(folder, self.run)
+        with whole_file(files.curves) as part:
+            _write_curves(part, self.curves)
+        table = _query_table(self.queries)
+        with whole_file(files.queries) as part:
+            pq.write_table(table, part, compression="zstd")
+        write_whole(files.cards, _json(self.cards))
+        write_whole(files.metrics, _json(self.metrics))
+
+    @classmethod
+    def load(cls, folder: Path, run: str) -> "Result":
+        """Read what `save` wrote.
+
+        Raises:
+            DataError: A file is missing or damaged.
+        """
+        files = _Files(folder, run)
+        try:
+            return cls(
+                run,
+                json.loads(files.metrics.read_text("utf-8")),
+                json.loads(files.cards.read_text("utf-8")),
+                _read_curves(files.curves),
+                _read_queries(files.queries),
+            )
+        except FileNotFoundError as error:
+            found = f"{error.filename}: no such file"
+        except (ValueError, KeyError, pa.ArrowException) as error:
+            found = f"{folder / run}: cannot be read ({' '.join(str(error).split())})"
+        raise DataError(found, "the result of a run", "Run the evaluate stage again.")
+
+
+class _Files:
+    """Where the parts of a result stand."""
+
+    def __init__(self, folder: Path, run: str) -> None:
+        self.metrics = folder / f"{run}.json"
+        self.cards = folder / f"{run}.card.json"
+        self.curves = folder / run / "cmc.csv"
+        self.queries = folder / run / "queries.parquet"
+
+
+def _json(data: dict[str, Any]) -> str:
+    return json.dumps(data, indent=2, sort_keys=True, allow_nan=False) + "\n"
+
+
+def _write_curves(path: Path, curves: dict[Key, DoubleArray]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["test_set", "setting", "rank", "cmc"])
+        for (test_set, setting), curve in curves.items():
+            for rank, value in enumerate(curve.tolist(), start=1):
+                writer.writerow([test_set, setting, rank, value])
+
+
+def _read_curves(path: Path) -> dict[Key, DoubleArray]:
+    curves: dict[Key, list[float]] = {}
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            curves.setdefault((row["test_set"], row["setting"]), []).append(float(row["cmc"]))
+    return {key: np.array(values) for key, values in curves.items()}
+
+
+def _query_table(queries: dict[Key, QueryScores]) -> pa.Table:
+    schema = pa.schema(
+        [
+            ("test_set", pa.string()),
+            ("setting", pa.string()),
+            ("query", pa.string()),
+            ("valid", pa.bool_()),
+            ("average_precision", pa.float64()),
+            ("first_match_rank", pa.float64()),
+        ]
+    )
+    parts = [
+        pa.table(
+            {
+                "test_set": [test_set] * len(scores.paths),
+                "setting": [setting] * len(scores.paths),
+                "query": scores.paths,
+                "valid": scores.valid,
+                "average_precision": scores.average_precision,
+                "first_match_rank": scores.first_match_rank,
+            }
+        ).cast(schema)
+        for (test_set, setting), scores in queries.items()
+    ]
+    return pa.concat_tables(parts) if parts else schema.empty_table()
+
+
+def _read_queries(path: Path) -> dict[Key, QueryScores]:
+    table = pq.read_table(path)
+    return {key: _select(table, key) for key in _keys(table)}
+
+
+def _keys(table: pa.Table) -> Iterator[Key]:
+    pairs = zip(table["test_set"].to_pylist(), table["setting"].to_pylist(), strict=True)
+    yield from dict.fromkeys(pairs)
+
+
+def _select(table: pa.Table, key: Key) -> QueryScores:
+    test_set, setting = key
+    mine = pc.and_(pc.equal(table["test_set"], test_set), pc.equal(table["setting"], setting))
+    rows = table.filter(mine)
+    return QueryScores(
+        rows["query"].to_numpy().astype(np.str_),
+        rows["average_precision"].to_numpy(),
+        rows["first_match_rank"].to_numpy(),
+    )

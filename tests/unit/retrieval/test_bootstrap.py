@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+
+from reid.errors import EvaluationError
+from reid.retrieval.bootstrap import paired_bootstrap
+
+GENERATOR = np.random.default_rng(0)
+FIRST = GENERATOR.random(200)
+
+
+def test_equal_runs_do_not_differ() -> None:
+    made = paired_bootstrap(FIRST, FIRST, seed=0)
+    assert (made.difference, made.low, made.high, made.share) == (0, 0, 0, 1)
+    assert not made.significant
+
+
+def test_a_constant_gain_is_certain() -> None:
+    made = paired_bootstrap(FIRST + 0.1, FIRST, seed=0)
+    assert made.difference == pytest.approx(0.1)
+    assert made.low == pytest.approx(0.1)
+    assert made.share == 0
+    assert made.significant
+
+
+def test_interval_agrees_with_the_standard_error() -> None:
+    second = FIRST + GENERATOR.normal(scale=0.2, size=200)
+    made = paired_bootstrap(FIRST, second, seed=0)
+    error = np.std(FIRST - second) / np.sqrt(200)
+    assert made.high - made.low == pytest.approx(2 * 1.96 * error, rel=0.1)
+    assert made.low < made.difference < made.high
+
+
+def test_draws_are_seeded() -> None:
+    second = FIRST[::-1]
+    same = paired_bootstrap(FIRST, second, seed=3, draws=100)
+    assert same == paired_bootstrap(FIRST, second, seed=3, draws=100)
+    assert same != paired_bootstrap(FIRST, second, seed=4, draws=100)
+
+
+def test_invalid_queries_are_left_out() -> None:
+    first, second = FIRST.copy(), FIRST[::-1].copy()
+    first[7] = second[7] = np.nan
+    kept = np.arange(200) != 7
+    expected = paired_bootstrap(FIRST[kept], FIRST[::-1][kept], seed=0)
+    assert paired_bootstrap(first, second, seed=0) == expected
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "draws", "message"),
+    [
+        ([0.5, np.nan], [0.5, 0.5], 10, "1 and 2 valid queries of 2 and 2; expected the same"),
+        ([0.5], [0.5, 0.5], 10, "1 and 2 valid queries of 1 and 2"),
+        ([np.nan], [np.nan], 10, "0 valid queries and 10 draws"),
+        ([0.5], [0.5], 0, "1 valid queries and 0 draws"),
+    ],
+)
+def test_errors(first: list[float], second: list[float], draws: int, message: str) -> None:
+    with pytest.raises(EvaluationError, match=message):
+        paired_bootstrap(np.array(first), np.array(second), 0, draws)

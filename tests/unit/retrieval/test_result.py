@@ -1,0 +1,101 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from reid.errors import DataError
+from reid.retrieval.embeddings import Embeddings
+from reid.retrieval.evaluate import evaluate
+from reid.retrieval.protocols import PROTOCOLS
+from reid.retrieval.reranking import RerankParams
+from reid.retrieval.result import Result
+
+FIGURES = ("mAP", "mINP", "rank1", "rank5", "rank10")
+
+
+@pytest.fixture(scope="module")
+def result() -> Result:
+    generator = np.random.default_rng(0)
+    persons = np.repeat(np.arange(8), 6)
+    toy = Embeddings(
+        generator.normal(size=(8, 5))[persons] + generator.normal(size=(48, 5)),
+        persons,
+        np.tile([0, 1, 2], 16),
+        np.tile(["query", "gallery", "gallery"], 16),
+        [f"{row}.png" for row in range(48)],
+        {"dataset": "toy", "flip": True},
+    )
+    names = ("market", "vehicleid")
+    return Result.of("bot", [evaluate(toy, PROTOCOLS[name], RerankParams()) for name in names])
+
+
+def test_metric_names_carry_protocol_and_setting(result: Result) -> None:
+    prefixes = [
+        f"toy/{protocol}{setting}"
+        for protocol in ("market", "vehicleid")
+        for setting in ("", "/rerank_k20_6_0.3")
+    ]
+    assert set(result.metrics) == {f"{prefix}/{name}" for prefix in prefixes for name in FIGURES}
+    assert result.metrics["toy/market/mAP"] != result.metrics["toy/market/rerank_k20_6_0.3/mAP"]
+    assert set(result.cards) == {"toy/market", "toy/vehicleid"}
+
+
+def test_what_is_saved_comes_back(result: Result, tmp_path: Path) -> None:
+    result.save(tmp_path)
+    read = Result.load(tmp_path, "bot")
+    assert read.metrics == result.metrics
+    assert read.cards == result.cards
+    assert list(read.curves) == list(result.curves)
+    for key, curve in result.curves.items():
+        np.testing.assert_array_equal(read.curves[key], curve)
+        mine, theirs = result.queries[key], read.queries[key]
+        np.testing.assert_array_equal(theirs.paths, mine.paths)
+        np.testing.assert_array_equal(theirs.average_precision, mine.average_precision)
+        np.testing.assert_array_equal(theirs.first_match_rank, mine.first_match_rank)
+
+
+def test_files_and_columns(result: Result, tmp_path: Path) -> None:
+    result.save(tmp_path)
+    names = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file())
+    assert names == ["bot.card.json", "bot.json", "bot/cmc.csv", "bot/queries.parquet"]
+    metrics = json.loads((tmp_path / "bot.json").read_text())
+    assert list(metrics) == sorted(metrics)
+    curves = pd.read_csv(tmp_path / "bot/cmc.csv")
+    assert list(curves) == ["test_set", "setting", "rank", "cmc"]
+    assert len(curves) == 4 * 50
+    queries = pd.read_parquet(tmp_path / "bot/queries.parquet")
+    assert list(queries) == [
+        "test_set",
+        "setting",
+        "query",
+        "valid",
+        "average_precision",
+        "first_match_rank",
+    ]
+    assert (queries["valid"] == queries["average_precision"].notna()).all()
+
+
+def test_saving_again_gives_the_same_bytes(result: Result, tmp_path: Path) -> None:
+    contents = []
+    for name in ("first", "second"):
+        result.save(tmp_path / name)
+        files = sorted(path for path in (tmp_path / name).rglob("*") if path.is_file())
+        contents.append([path.read_bytes() for path in files])
+    assert contents[0] == contents[1]
+
+
+def test_a_missing_file_is_named(result: Result, tmp_path: Path) -> None:
+    result.save(tmp_path)
+    (tmp_path / "bot/cmc.csv").unlink()
+    with pytest.raises(DataError, match=r"cmc\.csv: no such file; .* Run the evaluate stage again"):
+        Result.load(tmp_path, "bot")
+
+
+def test_a_damaged_file_is_one_line(result: Result, tmp_path: Path) -> None:
+    result.save(tmp_path)
+    (tmp_path / "bot.json").write_text("{")
+    with pytest.raises(DataError, match="bot: cannot be read") as caught:
+        Result.load(tmp_path, "bot")
+    assert "\n" not in str(caught.value)
