@@ -1,0 +1,60 @@
+"""What a method is: a recipe schema, a network, and a rule for published checkpoints."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from reid.data.images import Batch
+from reid.nn.checkpoint import LoadReport
+from reid.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What a network must know of its training data to be built."""
+
+    num_classes: int
+    num_cameras: int
+    num_views: int
+
+
+class EmbeddingNetwork(nn.Module, ABC):
+    """A network that turns an image into one vector.
+
+    Attributes:
+        feature_size: Length D of the embedding.
+        uses_cameras: The embedding depends on `Batch.cameras` or `Batch.views`.
+    """
+
+    feature_size: int
+    uses_cameras: bool
+
+    @abstractmethod
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Return named scalar losses; `loss` is the one to minimise, the others are its parts."""
+
+    @abstractmethod
+    def embed(self, batch: Batch) -> Tensor:
+        """Return the [B, D] features, not normalised."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """One entry of the registry.
+
+    Attributes:
+        recipe: Schema of its recipe.
+        build: Makes the network with fresh weights.
+        load_pretrained: Puts backbone weights (the recipe's `pretrained`) into a network.
+        convert_checkpoint: Renames the state dict of a published fine-tuned checkpoint to ours.
+    """
+
+    name: str
+    recipe: type[Recipe]
+    build: Callable[[Any, DataFacts], EmbeddingNetwork]
+    load_pretrained: Callable[[EmbeddingNetwork, Path | str], LoadReport]
+    convert_checkpoint: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]

@@ -1,0 +1,64 @@
+"""Every recipe that we ship loads and builds."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from reid.methods.base import DataFacts
+from reid.methods.registry import build_network, load_recipe
+from reid.methods.transreid import TransReidRecipe
+
+FOLDER = Path(__file__).parents[3] / "params" / "methods"
+RECIPES = sorted([*FOLDER.glob("bot/*.yaml"), *FOLDER.glob("transreid/*.yaml")])
+PUBLISHED = [p for p in RECIPES if p.parent.name == "transreid" and "_" in p.stem]
+# The published network carries along a last block with its norm and a 1000-way classifier that
+# never receive a gradient, like the five frozen biases of the necks, which ours keeps.
+UPSTREAM, NEVER_TRAINED, FROZEN_BIASES = 103_590_376, 7_862_248, 5 * 768
+
+
+def test_all_published_configurations_are_there() -> None:
+    assert len(PUBLISHED) == 43
+    assert {path.stem for path in RECIPES} >= {"demo", "smoke", "market1501"}
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_recipe_loads_and_builds(path: Path) -> None:
+    recipe = load_recipe(path)
+    assert recipe.method == path.parent.name
+    with torch.device("meta"):
+        network = build_network(recipe, DataFacts(num_classes=10, num_cameras=6, num_views=8))
+    assert network.uses_cameras == ("transreid" in path.stem or "sie" in path.stem) & (
+        not path.stem.startswith(("vehicleid", "transformer"))
+    ) or path.stem in {"demo", "smoke"}
+
+
+@pytest.mark.parametrize("path", PUBLISHED, ids=lambda p: p.stem)
+def test_published_recipes_follow_their_name(path: Path) -> None:
+    recipe = load_recipe(path)
+    assert isinstance(recipe, TransReidRecipe)
+    name, model = path.stem, recipe.model
+    vehicles = name.startswith(("veri776", "vehicleid"))
+    square = vehicles or name == "transformer_base"
+    width = 256 if square else 128
+    assert (recipe.image.height, recipe.image.width) == (384 if "384" in name else 256, width)
+    star = 11 if name.startswith("occluded_duke") else 12
+    assert model.strides == ((star, star) if "stride" in name else (16, 16))
+    assert (model.jigsaw is not None) == ("transreid" in name or "jpm" in name)
+    if model.jigsaw is not None:
+        assert model.jigsaw.shift == (8 if vehicles else 5)
+    assert model.side_information.view == (name.startswith("veri776") and "transreid" in name)
+    assert recipe.augment.erase == (0.8 if "deit" in name or "small" in name else 0.5)
+    assert (recipe.schedule.epochs, recipe.schedule.warmup_epochs) == (120, 5)
+    assert recipe.optimiser.name == "sgd"
+
+
+def test_parameter_count_of_the_published_model() -> None:
+    recipe = load_recipe(FOLDER / "transreid" / "market1501_vit_transreid.yaml")
+    with torch.device("meta"):
+        network = build_network(recipe, DataFacts(num_classes=751, num_cameras=6, num_views=1))
+    parameters = list(network.parameters())
+    trained = sum(p.numel() for p in parameters if p.requires_grad)
+    assert trained == UPSTREAM - NEVER_TRAINED
+    assert sum(p.numel() for p in parameters) == trained + FROZEN_BIASES
+    assert network.feature_size == 3840

@@ -1,0 +1,48 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reid.errors import CheckpointError
+from reid.nn.position import fit_positions
+
+
+def ramp(side: int) -> torch.Tensor:
+    """Patch rows whose two channels are the row and the column number; the class row is 100."""
+    rows, columns = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    patches = torch.stack([rows, columns], dim=-1).float().view(1, -1, 2)
+    return torch.cat([torch.full((1, 1, 2), 100.0), patches], dim=1)
+
+
+def test_half_the_grid_takes_the_means_of_two() -> None:
+    out = fit_positions(ramp(4), (2, 4))
+    assert out[0, 0].tolist() == [100, 100]
+    assert out[0, 1:, 0].view(2, 4)[:, 0].tolist() == [0.5, 2.5]  # without antialiasing
+    assert out[0, 1:, 1].view(2, 4)[0].tolist() == [0, 1, 2, 3]
+
+
+def test_fitting_positions_stay_as_they_are() -> None:
+    positions = ramp(4)
+    assert fit_positions(positions, (4, 4)) is positions
+    assert fit_positions(positions, (8, 2)) is positions  # as many rows: nothing to resample
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(1, 5), st.integers(1, 6), st.integers(1, 6))
+def test_any_grid_is_reached_within_the_range(side: int, rows: int, columns: int) -> None:
+    out = fit_positions(ramp(side), (rows, columns))
+    assert out.shape == (1, 1 + rows * columns, 2)
+    if rows * columns != side * side:
+        assert 0 <= float(out[:, 1:].min()) <= float(out[:, 1:].max()) <= side - 1
+
+
+def test_the_distillation_row_is_found_by_the_count() -> None:
+    plain = ramp(3)
+    distilled = torch.cat([plain[:, :1], torch.full((1, 1, 2), -5.0), plain[:, 1:]], dim=1)
+    assert torch.equal(fit_positions(distilled, (2, 3)), fit_positions(plain, (2, 3)))
+    assert torch.equal(fit_positions(distilled, (3, 3), distilled=True), plain)
+
+
+def test_rows_of_no_square_grid_are_refused() -> None:
+    with pytest.raises(CheckpointError, match="position embedding of 8 rows; expected 13 rows"):
+        fit_positions(torch.zeros(1, 8, 4), (4, 3))
