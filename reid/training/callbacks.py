@@ -1,0 +1,87 @@
+"""What happens at the end of every epoch: record, report, checkpoint."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Any, Protocol
+
+from lightning import Callback, LightningModule, Trainer
+from typing_extensions import override
+
+LAST_CHECKPOINT = "last.ckpt"
+
+
+class MetricSink(Protocol):
+    """Where the numbers of an epoch go beside the history, for example to MLflow."""
+
+    def log_epoch(self, epoch: int, metrics: dict[str, float]) -> None:
+        """Take the metrics of an epoch, counted from 1."""
+
+
+class History(Callback):
+    """Keep the epoch means of all losses; they survive a resume."""
+
+    def __init__(self, sink: MetricSink) -> None:
+        self.rows: list[dict[str, float]] = []
+        self._sink = sink
+        self._started = time.monotonic()
+
+    @override
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._started = time.monotonic()
+
+    @override
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        losses = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
+        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        epoch = trainer.current_epoch + 1
+        row = {"learning_rate": rate, **losses}
+        self.rows.append({"epoch": float(epoch), **row})
+        seconds = time.monotonic() - self._started
+        self._sink.log_epoch(epoch, {**row, "epoch_seconds": seconds})
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows}
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows = list(state_dict["rows"])
+
+
+class EpochLines(Callback):
+    """One line per epoch, at most one in two seconds: for logs, where a bar would be noise."""
+
+    def __init__(self) -> None:
+        self._begun = self._shown = time.monotonic()
+        self._first = 0
+
+    @override
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._begun, self._first = time.monotonic(), trainer.current_epoch
+
+    @override
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        epoch, last = trainer.current_epoch + 1, trainer.max_epochs or 0
+        now = time.monotonic()
+        if epoch < last and now - self._shown < 2:
+            return
+        self._shown = now
+        remaining = (now - self._begun) / (epoch - self._first) * (last - epoch)
+        parts = " ".join(f"{k} {float(v):.3f}" for k, v in sorted(trainer.callback_metrics.items()))
+        line = f"epoch {epoch}/{last}: {parts}, {remaining:.0f} s left"
+        print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+
+class AtomicCheckpoint(Callback):
+    """Save the state after every epoch; a kill at any moment leaves a whole checkpoint."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @override
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        part = self._folder / "part.ckpt"
+        trainer.save_checkpoint(part)
+        if trainer.is_global_zero:
+            part.replace(self._folder / LAST_CHECKPOINT)

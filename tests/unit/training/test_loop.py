@@ -1,0 +1,125 @@
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from reid.data.images import Batch, ImageFacts, ImageTable
+from reid.errors import ParamsError
+from reid.methods.base import EmbeddingNetwork
+from reid.recipe import Recipe
+from reid.training.loop import fit, require_precision
+
+LABELS = [label for label in range(4) for _ in range(5)]
+
+
+class Small(EmbeddingNetwork):
+    """Dropout makes the weights depend on every random draw of the run."""
+
+    feature_size = 8
+    uses_cameras = False
+
+    def __init__(self, stop_at: int | None = None) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.body = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 8), nn.Dropout(0.5))
+        self.norm = nn.BatchNorm1d(8)
+        self.head = nn.Linear(8, 4)
+        self.steps, self.stop_at = 0, stop_at
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        self.steps += 1
+        if self.steps == self.stop_at:
+            raise KeyboardInterrupt
+        loss = nn.functional.cross_entropy(self.head(self.embed(batch)), batch.labels)
+        return {"loss": loss, "identity": loss}
+
+    def embed(self, batch: Batch) -> Tensor:
+        features: Tensor = self.norm(self.body(batch.images))
+        return features
+
+
+class Sink:
+    def __init__(self) -> None:
+        self.epochs: list[int] = []
+
+    def log_epoch(self, epoch: int, metrics: dict[str, float]) -> None:
+        assert {"loss", "identity", "learning_rate", "epoch_seconds"} <= set(metrics)
+        self.epochs.append(epoch)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> ImageTable:
+    folder = tmp_path_factory.mktemp("images")
+    torch.manual_seed(1)
+    paths = []
+    for number in range(len(LABELS)):
+        path = folder / f"{number}.png"
+        Image.fromarray(torch.randint(0, 256, (20, 18, 3)).to(torch.uint8).numpy()).save(path)
+        paths.append(path)
+    unknown = torch.full((len(LABELS),), -1)
+    facts = ImageFacts(torch.tensor(LABELS), unknown, unknown, torch.zeros_like(unknown))
+    return ImageTable(paths, facts, 16, 16, Image.Resampling.BILINEAR)
+
+
+def recipe(**changes: object) -> Recipe:
+    data: dict[str, object] = {
+        "method": "small",
+        "image": {"height": 16, "width": 16},
+        "augment": {"pad": 2},
+        "sampler": {"identities": 2, "images": 2},
+        "optimiser": {"learning_rate": 0.05},
+        "schedule": {"epochs": 4, "warmup_epochs": 1},
+    }
+    return Recipe.model_validate(data | changes)
+
+
+def weights(network: nn.Module) -> list[Tensor]:
+    return [value.clone() for value in network.state_dict().values()]
+
+
+def same(a: list[Tensor], b: list[Tensor]) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def test_a_stopped_run_resumes_to_the_same_bits(table: ImageTable, tmp_path: Path) -> None:
+    whole, sink = Small(), Sink()
+    history = fit(whole, recipe(), table, LABELS, 7, tmp_path / "whole", sink)
+    assert sink.epochs == [1, 2, 3, 4]
+    assert [row["epoch"] for row in history] == [1, 2, 3, 4]
+
+    per_epoch = whole.steps // 4
+    stopped, sink = Small(stop_at=2 * per_epoch + 2), Sink()
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        fit(stopped, recipe(), table, LABELS, 7, tmp_path / "stopped", sink)
+    assert sink.epochs == [1, 2]
+
+    resumed = Small()
+    again = fit(resumed, recipe(), table, LABELS, 7, tmp_path / "stopped", sink)
+    assert sink.epochs == [1, 2, 3, 4]
+    assert again == history
+    assert same(weights(resumed), weights(whole))
+
+
+def test_the_seed_decides_the_weights(table: ImageTable, tmp_path: Path) -> None:
+    runs = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        network = Small()
+        fit(network, recipe(), table, LABELS, seed, tmp_path / name, Sink())
+        runs.append(weights(network))
+    assert same(runs[0], runs[1])
+    assert not same(runs[0], runs[2])
+
+
+def test_bf16_trains(table: ImageTable, tmp_path: Path) -> None:
+    network = Small()
+    history = fit(network, recipe(precision="bf16"), table, LABELS, 1, tmp_path, Sink())
+    assert all(torch.isfinite(value).all() for value in network.state_dict().values())
+    assert history[-1]["loss"] < history[0]["loss"] * 2
+
+
+def test_fp16_needs_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ParamsError, match="fp16 but there is no GPU; expected fp32 or bf16"):
+        require_precision("fp16")
