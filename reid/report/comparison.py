@@ -1,0 +1,181 @@
+"""The comparison of a study: runs ranked by plain mAP, where ranking them is honest.
+
+Runs share a table only if protocol and test manifest are equal. Plain and re-ranked numbers never
+share a column.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from reid.errors import EvaluationError
+from reid.retrieval.bootstrap import Comparison, paired_bootstrap
+from reid.retrieval.evaluate import PLAIN
+from reid.retrieval.result import Result
+
+FIGURES = ("mAP", "rank1", "rank5", "rank10", "mINP")
+RERANKED_FIGURES = ("mAP", "rank1")
+
+# Fields of the protocol card that must be equal for a ranking, and those that describe a run.
+PROTOCOL_FIELDS = (
+    "protocol",
+    "distance",
+    "normalisation",
+    "exclusion_rule",
+    "gallery_draw",
+    "trials",
+    "seed",
+    "manifest_digest",
+)
+SIZE_FIELDS = ("queries", "gallery", "valid_queries")
+RUN_FIELDS = (
+    "train_dataset",
+    "uses_camera_ids",
+    "flip",
+    "precision",
+    "feature_size",
+    "images_per_second",
+    "device",
+    "world_size",
+)
+
+
+@dataclass(frozen=True)
+class ComparedRun:
+    """One line of a table.
+
+    Args:
+        plain: `FIGURES` to values in [0, 1].
+        deviation: Standard deviation of each figure over trials; empty for one trial.
+        reranked: Name of the re-ranking to its figures.
+        stated: `RUN_FIELDS` to what the run's card says.
+        gap: Plain mAP of this run minus that of the best, with its 95 % interval; None for the
+            best run itself.
+    """
+
+    run: str
+    method: str
+    plain: Mapping[str, float]
+    deviation: Mapping[str, float]
+    reranked: Mapping[str, Mapping[str, float]]
+    stated: Mapping[str, Any]
+    gap: Comparison | None
+
+
+@dataclass(frozen=True)
+class ComparedRuns:
+    """Runs that were measured in the same way on the same images, best plain mAP first.
+
+    Args:
+        test_set: `<dataset>/<protocol>`.
+        conditions: Protocol fields and sizes, equal for all rows.
+        settings: Names of the re-rankings in the rows.
+        apart: Why other runs of this test set stand in another table; empty if none do.
+    """
+
+    test_set: str
+    conditions: Mapping[str, Any]
+    settings: tuple[str, ...]
+    rows: tuple[ComparedRun, ...]
+    apart: str
+
+
+def protocol_fields(card: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what two results must share to be ranked against each other."""
+    return {field: card.get(field) for field in PROTOCOL_FIELDS}
+
+
+def compare_results(results: Iterable[Result], seed: int = 0) -> tuple[ComparedRuns, ...]:
+    """Arrange results in tables, one per test set and way of measuring.
+
+    Args:
+        seed: Of the bootstrap over queries.
+
+    Raises:
+        EvaluationError: Two runs of one table did not score the same queries.
+    """
+    groups: dict[str, list[list[Result]]] = {}
+    for result in results:
+        for test_set, card in result.cards.items():
+            ways = groups.setdefault(test_set, [])
+            fields = protocol_fields(card)
+            for way in ways:
+                if protocol_fields(way[0].cards[test_set]) == fields:
+                    way.append(result)
+                    break
+            else:
+                ways.append([result])
+    return tuple(
+        _compare(test_set, way, [other for other in ways if other is not way], seed)
+        for test_set, ways in sorted(groups.items())
+        for way in ways
+    )
+
+
+def _compare(
+    test_set: str, results: Sequence[Result], others: Sequence[Sequence[Result]], seed: int
+) -> ComparedRuns:
+    ranked = sorted(results, key=lambda result: (-result.metrics[f"{test_set}/mAP"], result.run))
+    best = ranked[0]
+    rows = tuple(
+        _row(result, test_set, None if result is best else _gap(result, best, test_set, seed))
+        for result in ranked
+    )
+    card = best.cards[test_set]
+    settings = dict.fromkeys(setting for row in rows for setting in row.reranked)
+    return ComparedRuns(
+        test_set=test_set,
+        conditions={field: card.get(field) for field in PROTOCOL_FIELDS + SIZE_FIELDS},
+        settings=tuple(settings),
+        rows=rows,
+        apart=" ".join(_differences(test_set, results[0], other) for other in others),
+    )
+
+
+def _row(result: Result, test_set: str, gap: Comparison | None) -> ComparedRun:
+    card = result.cards[test_set]
+    settings = [s for t, s in result.queries if t == test_set and s != PLAIN]
+    return ComparedRun(
+        run=result.run,
+        method=str(card.get("method")),
+        plain={figure: result.metrics[f"{test_set}/{figure}"] for figure in FIGURES},
+        deviation=card.get("trial_deviation", {}).get(PLAIN, {}),
+        reranked={
+            setting: {f: result.metrics[f"{test_set}/{setting}/{f}"] for f in RERANKED_FIGURES}
+            for setting in settings
+        },
+        stated={field: card.get(field) for field in RUN_FIELDS},
+        gap=gap,
+    )
+
+
+def _gap(result: Result, best: Result, test_set: str, seed: int) -> Comparison:
+    mine, its = result.queries[test_set, PLAIN], best.queries[test_set, PLAIN]
+    if not np.array_equal(mine.paths, its.paths):
+        raise EvaluationError(
+            f"{test_set}: {result.run} and {best.run} scored different queries "
+            f"({len(mine.paths)} and {len(its.paths)})",
+            "the same queries for equal manifests",
+            "Run the embed and evaluate stages of both again.",
+        )
+    return paired_bootstrap(mine.average_precision, its.average_precision, seed)
+
+
+def _differences(test_set: str, mine: Result, others: Sequence[Result]) -> str:
+    """Say in a sentence why `others` are not ranked with `mine`."""
+    here, there = mine.cards[test_set], others[0].cards[test_set]
+    differing = ", ".join(
+        f"{field} ({_short(here.get(field))} here, {_short(there.get(field))} there)"
+        for field in PROTOCOL_FIELDS
+        if here.get(field) != there.get(field)
+    )
+    names = ", ".join(other.run for other in others)
+    return f"Not ranked with {names}, as these differ: {differing}."
+
+
+def _short(value: Any) -> str:
+    """Shorten a digest, which is the only long value."""
+    text = str(value)
+    return f"{text[:12]}…" if len(text) > 40 else text

@@ -1,0 +1,120 @@
+"""A model directory as an MLflow model: written, finalised, and loaded back."""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import mlflow.artifacts
+import mlflow.pyfunc
+import numpy as np
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.models import Model
+from numpy.typing import NDArray
+
+import reid
+from reid.errors import RegistryError
+from reid.methods.model_directory import LoadedModel
+from reid.tracking import serving
+from reid.tracking.run import flatten
+
+PROBE_IMAGES = 4
+TOLERANCE = 1e-6
+
+_REMEDY = "The version was taken back. Register again; if it stays, train the run again."
+_CODE = Path(__file__).with_name("pyfunc_model.py")
+# What `reid.tracking.pyfunc_model` imports. Named here because MLflow's own search would load the
+# model in a second process and look packages up over the network.
+_PACKAGES = ("mlflow", "numpy", "pandas", "pillow", "pydantic", "pyyaml", "safetensors", "timm")
+
+
+def log_model(
+    client: MlflowClient,
+    run_id: str,
+    folder: Path,
+    model: LoadedModel,
+    lineage: Mapping[str, Any],
+    model_card: str,
+) -> str:
+    """Store a model directory with its card and lineage under a run.
+
+    Uses the client alone, so that no global state of MLflow changes and the run keeps its times.
+
+    Returns:
+        The id of the logged model.
+    """
+    run = client.get_run(run_id)
+    logged = client.create_logged_model(
+        run.info.experiment_id,
+        name=model.card.run,
+        source_run_id=run_id,
+        params={key: str(value) for key, value in flatten(model.recipe.model_dump(mode="json"))},
+        model_type="person re-identification embedding",
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        target = Path(scratch) / "model"
+        mlflow.pyfunc.save_model(
+            str(target),
+            python_model=str(_CODE),
+            artifacts={"model": str(folder)},
+            pip_requirements=_requirements(),
+            mlflow_model=Model(run_id=run_id, model_id=logged.model_id),
+        )
+        (target / "lineage.json").write_text(json.dumps(lineage, indent=2) + "\n", encoding="utf-8")
+        (target / "model_card.md").write_text(model_card, encoding="utf-8")
+        client.log_model_artifacts(logged.model_id, str(target))
+    client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
+    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    return str(logged.model_id)
+
+
+def require_equal_copy(model: LoadedModel, version: ModelVersion, uri: str) -> None:
+    """Load a registered version and embed one batch with it and with the local model.
+
+    Args:
+        uri: Tracking URI of the store.
+
+    Raises:
+        RegistryError: The copy cannot be loaded, or its embeddings differ by more than 1e-6.
+    """
+    name = f"models:/{version.name}/{version.version}"
+    probe = _probe(model)
+    expected = serving.embed_input(model, probe)
+    with tempfile.TemporaryDirectory() as scratch:
+        # `models:/` itself would need MLflow's global tracking address; the source is behind it
+        copy = mlflow.artifacts.download_artifacts(
+            version.source, dst_path=scratch, tracking_uri=uri
+        )
+        try:
+            found = mlflow.pyfunc.load_model(copy).predict(probe)
+        except Exception as error:
+            raise RegistryError(
+                f"{name} cannot be loaded back ({' '.join(str(error).split())})",
+                "the model as it was logged",
+                _REMEDY,
+            ) from error
+    gap = float(np.abs(found - expected).max()) if found.shape == expected.shape else np.inf
+    if not gap <= TOLERANCE:  # also refuses NaN
+        raise RegistryError(
+            f"embeddings of {name} differ from those of the local model by {gap:.3g}",
+            f"at most {TOLERANCE:g}",
+            _REMEDY,
+        )
+
+
+def _probe(model: LoadedModel) -> NDArray[np.uint8]:
+    size = model.recipe.image
+    shape = (PROBE_IMAGES, size.height, size.width, 3)
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+def _requirements() -> list[str]:
+    pinned = [f"{name}=={version(name)}" for name in (*_PACKAGES, "torch", "torchvision")]
+    try:
+        return [*pinned, f"reidflow=={version('reidflow')}"]
+    except PackageNotFoundError:  # run from a checkout that was never installed
+        return [*pinned, f"reidflow=={reid.__version__}"]

@@ -1,0 +1,105 @@
+"""Where MLflow keeps things: `mlruns/mlflow.db` and `mlruns/artifacts`, or the server you name."""
+
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from filelock import FileLock
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+MLRUNS = Path("mlruns")
+
+# MLflow stores artifact locations absolute; these are all columns that hold one.
+_LOCATIONS = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
+
+_logger = logging.getLogger(__name__)
+
+
+def open_store(root: Path = MLRUNS) -> str:
+    """Return the tracking URI, and make the local database if there is none yet.
+
+    A set `MLFLOW_TRACKING_URI` wins over `root`. Several processes may open the store at once. A
+    store that was moved to another folder is mended: its artifact locations follow it.
+    """
+    if server := os.environ.get("MLFLOW_TRACKING_URI"):
+        return server
+    database = root.resolve() / "mlflow.db"
+    uri = f"sqlite:///{database}"
+    with store_lock(root):
+        # the first request creates the tables, which two processes must not do side by side
+        MlflowClient(uri, uri).search_experiments(max_results=1)
+        _follow_move(database, _artifacts_uri(root))
+    return uri
+
+
+def open_client(root: Path = MLRUNS) -> MlflowClient:
+    """Return a client of the tracking store and of the registry beside it."""
+    uri = open_store(root)
+    return MlflowClient(uri, uri)
+
+
+def open_experiment(study: str, root: Path = MLRUNS) -> str:
+    """Return the id of the experiment of a study; it is created, or restored, where needed."""
+    client = open_client(root)
+    with store_lock(root):
+        found = client.get_experiment_by_name(study)
+        if found is None:
+            return _create_experiment(client, study, root)
+        if found.lifecycle_stage == "deleted":
+            client.restore_experiment(found.experiment_id)
+        return str(found.experiment_id)
+
+
+@contextmanager
+def store_lock(root: Path = MLRUNS) -> Iterator[None]:
+    """Keep other processes that use the same `root` out while the block runs."""
+    root.mkdir(parents=True, exist_ok=True)
+    with FileLock(root / ".lock"):
+        yield
+
+
+def _artifacts_uri(root: Path) -> str:
+    return (root.resolve() / "artifacts").as_uri()
+
+
+def _create_experiment(client: MlflowClient, study: str, root: Path) -> str:
+    local = "MLFLOW_TRACKING_URI" not in os.environ
+    location = f"{_artifacts_uri(root)}/{study}" if local else None  # a server has its own place
+    try:
+        return str(client.create_experiment(study, artifact_location=location))
+    except MlflowException:
+        # on a server, another machine may have been faster
+        found = client.get_experiment_by_name(study)
+        if found is None:
+            raise
+        return str(found.experiment_id)
+
+
+def _follow_move(database: Path, artifacts: str) -> None:
+    """Point the artifact locations of a moved store to where its artifacts are now."""
+    with closing(sqlite3.connect(database)) as connection, connection:
+        rows = connection.execute("SELECT name, artifact_location FROM experiments").fetchall()
+        ends = [(location, f"/artifacts/{name}") for name, location in rows]
+        olds = {
+            location.removesuffix(end) + "/artifacts"
+            for location, end in ends
+            if location.endswith(end)
+        } - {artifacts}
+        for old in sorted(olds):
+            _logger.warning("MLflow store: artifacts moved from %s to %s", old, artifacts)
+            for table, column in _LOCATIONS:
+                connection.execute(
+                    f"UPDATE {table} SET {column} = ? || substr({column}, ?) "  # noqa: S608
+                    f"WHERE {column} LIKE ? || '/%'",
+                    (artifacts, len(old) + 1, old),
+                )

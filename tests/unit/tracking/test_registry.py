@@ -1,0 +1,202 @@
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import mlflow.artifacts
+import mlflow.pyfunc
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+
+from reid.errors import RegistryError
+from reid.methods.model_directory import load_model
+from reid.tracking import serving
+from reid.tracking.model_card import Conditions
+from reid.tracking.registry import register_model
+from reid.tracking.run import start_run
+from reid.tracking.store import open_client, open_store
+
+MakeModel = Callable[..., Path]
+
+HOME = "synth/market"
+USE = "Research on generated people."
+TEST = Conditions("synth", "cd" * 32, {"distance": "squared Euclidean", "flip": False})
+
+
+@contextmanager
+def using(mlruns: Path) -> Iterator[None]:
+    """Point MLflow's global address at the store, as a user's script does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", open_store(mlruns))
+        yield
+
+
+def numbers(mean: float, test: str = HOME) -> dict[str, float]:
+    return {f"{test}/mAP": mean, f"{test}/rerank_k20_6_0.3/mAP": mean + 0.1}
+
+
+def register(folder: Path, mean: float, mlruns: Path, **changes: Any) -> dict[str, Any]:
+    tests = {HOME: changes.pop("test", TEST)}
+    return register_model(folder, numbers(mean), tests, changes.pop("use", USE), mlruns)
+
+
+def champion(client: MlflowClient, name: str, alias: str = "champion") -> str:
+    return str(client.get_model_version_by_alias(name, alias).tags["run"])
+
+
+def test_a_version_knows_where_it_comes_from(make_model: MakeModel, mlruns: Path) -> None:
+    with start_run("lineage", "bot", root=mlruns) as run:
+        run.log_dataset("synth", TEST.manifest_digest, "data/synth/manifest.parquet", "train")
+    ended = open_client(mlruns).get_run(run.run_id).info.end_time
+    folder = make_model("bot", "lineage", mlflow_run_id=run.run_id, git_commit="c0ffee")
+
+    record = register(folder, 0.5, mlruns)
+
+    assert (record["name"], record["version"]) == ("lineage.synth", 1)
+    assert record["run_id"] == run.run_id
+    client = open_client(mlruns)
+    assert client.get_run(run.run_id).info.end_time == ended
+    tags = client.get_model_version("lineage.synth", "1").tags
+    assert tags["licence"] == "CC0"
+    assert tags["intended_use"] == USE
+    assert tags["git_commit"] == "c0ffee"
+    assert tags["model_md5"].endswith(".dir")
+    assert tags["parent_model_id"] == "none"
+    assert tags[f"{HOME}/mAP"] == "0.5"
+    assert not [key for key in tags if "rerank" in key]
+    metrics = {metric.key: metric for metric in client.get_logged_model(record["model_id"]).metrics}
+    assert metrics[f"{HOME}/mAP"].value == 0.5
+    assert metrics[f"{HOME}/mAP"].dataset_name == "synth"
+    assert TEST.manifest_digest.startswith(metrics[f"{HOME}/mAP"].dataset_digest)
+    assert set(metrics) == set(numbers(0.5))
+    assert client.get_run(run.run_id).data.metrics == numbers(0.5)
+    json.dumps(record)
+
+
+def test_the_artifact_carries_card_and_lineage(make_model: MakeModel, mlruns: Path) -> None:
+    record = register(make_model("bot", "artifact"), 0.25, mlruns)
+    with using(mlruns):
+        copy = Path(mlflow.artifacts.download_artifacts(f"models:/{record['name']}@champion"))
+    assert json.loads((copy / "lineage.json").read_text()) == record["lineage"]
+    card = (copy / "model_card.md").read_text()
+    assert USE in card
+    assert "| synth/market/mAP | 0.2500 |" in card
+    assert "| synth/market/rerank_k20_6_0.3/mAP | 0.3500 |" in card
+    assert "- distance: squared Euclidean" in card
+
+
+def test_registering_again_returns_the_version(make_model: MakeModel, mlruns: Path) -> None:
+    folder = make_model("bot", "again")
+    first = register(folder, 0.5, mlruns)
+    assert register(folder, 0.5, mlruns) == first
+    assert len(open_client(mlruns).search_model_versions("name='again.synth'")) == 1
+    assert register(folder, 0.6, mlruns)["version"] == 2
+
+
+def test_the_best_two_runs_hold_the_aliases(make_model: MakeModel, mlruns: Path) -> None:
+    client = open_client(mlruns)
+    name = "aliases.synth"
+    register(make_model("a", "aliases"), 0.4, mlruns)
+    assert champion(client, name) == "a"
+    assert set(client.get_registered_model(name).aliases) == {"champion", "champion-synth-market"}
+    register(make_model("a", "aliases", seed=1), 0.3, mlruns)
+    register(make_model("b", "aliases"), 0.6, mlruns)
+    register(make_model("c", "aliases"), 0.5, mlruns)
+    for suffix in ("", "-synth-market"):
+        assert champion(client, name, f"champion{suffix}") == "b"
+        assert champion(client, name, f"challenger{suffix}") == "c"
+
+
+def test_other_conditions_are_not_ranked_together(make_model: MakeModel, mlruns: Path) -> None:
+    client = open_client(mlruns)
+    register(make_model("a", "apart"), 0.9, mlruns)
+    register(make_model("b", "apart"), 0.8, mlruns)
+    assert champion(client, "apart.synth", "challenger") == "b"
+    for run, other in (
+        ("manifest", Conditions("synth", "ef" * 32, TEST.protocol)),
+        ("protocol", Conditions("synth", TEST.manifest_digest, {**TEST.protocol, "flip": True})),
+    ):
+        register(make_model(run, "apart"), 0.2, mlruns, test=other)
+        assert champion(client, "apart.synth") == run
+        assert "challenger" not in client.get_registered_model("apart.synth").aliases
+
+
+def test_withdrawn_data_never_make_a_champion(make_model: MakeModel, mlruns: Path) -> None:
+    client = open_client(mlruns)
+    register(make_model("duke", "withdrawn", status="withdrawn"), 0.9, mlruns)
+    assert client.get_registered_model("withdrawn.synth").aliases == {}
+    register(make_model("bot", "withdrawn"), 0.1, mlruns)
+    assert champion(client, "withdrawn.synth") == "bot"
+
+
+def test_a_parent_is_named_by_its_model_id(make_model: MakeModel, mlruns: Path) -> None:
+    base = make_model("base", "parents")
+    parent = register(base, 0.1, mlruns)
+    parents = (str(base / "model.safetensors"), "timm:resnet18")
+    tuned = make_model("tuned", "parents", seed=1, train_dataset="other", parents=parents)
+    child = register(tuned, 0.2, mlruns)
+    tags = open_client(mlruns).get_logged_model(child["model_id"]).tags
+    assert tags["parent_model_id"] == f"{parent['model_id']}, timm:resnet18"
+
+
+@pytest.mark.parametrize(
+    ("licence", "use", "found"),
+    [
+        ("", USE, "bot: no licence of its training data; expected the licence"),
+        ("CC0", " ", "bot: no intended use; expected the intended use"),
+    ],
+)
+def test_terms_are_demanded(
+    make_model: MakeModel, mlruns: Path, licence: str, use: str, found: str
+) -> None:
+    with pytest.raises(RegistryError, match=found):
+        register(make_model("bot", "terms", licence=licence), 0.5, mlruns, use=use)
+    assert not open_client(mlruns).search_registered_models("name='terms.synth'")
+
+
+def test_a_measurement_is_demanded(make_model: MakeModel, mlruns: Path) -> None:
+    with pytest.raises(RegistryError, match=f"bot: no metric {HOME}/mAP; expected a plain mAP"):
+        register_model(make_model("bot", "numbers"), {}, {HOME: TEST}, USE, mlruns)
+
+
+def test_a_copy_that_differs_is_taken_back(
+    make_model: MakeModel, mlruns: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_model("bot", "differs")
+    honest = mlflow.artifacts.download_artifacts
+
+    def damage(*arguments: Any, **names: Any) -> str:
+        copy = Path(honest(*arguments, **names))
+        (recipe,) = copy.rglob("recipe.yaml")
+        recipe.write_text(recipe.read_text().replace("- 0.5", "- 0.501"))
+        return str(copy)
+
+    monkeypatch.setattr("mlflow.artifacts.download_artifacts", damage)
+    with pytest.raises(RegistryError, match=r"differ from those of the local model by 0\.00"):
+        register(folder, 0.5, mlruns)
+    assert not open_client(mlruns).search_model_versions("name='differs.synth'")
+
+
+def test_a_copy_that_does_not_load_is_taken_back(
+    make_model: MakeModel, mlruns: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_model("bot", "broken")
+
+    def fail(path: str) -> None:
+        raise OSError("no weights")
+
+    monkeypatch.setattr("mlflow.pyfunc.load_model", fail)
+    with pytest.raises(RegistryError, match=r"cannot be loaded back \(no weights\)"):
+        register(folder, 0.5, mlruns)
+    assert not open_client(mlruns).search_model_versions("name='broken.synth'")
+
+
+def test_a_user_loads_the_champion_by_name(make_model: MakeModel, mlruns: Path) -> None:
+    folder = make_model("bot", "predict")
+    register(folder, 0.5, mlruns)
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 20, 10, 3), dtype=np.uint8)
+    with using(mlruns):
+        rows = mlflow.pyfunc.load_model("models:/predict.synth@champion").predict(pixels)
+    np.testing.assert_array_equal(rows, serving.embed_input(load_model(folder), pixels))
