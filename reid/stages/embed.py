@@ -1,0 +1,86 @@
+"""Stage `embed@<run>`: the features of every test set of a run."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reid.data.images import TEST_RESAMPLING, ImageTable, image_facts
+from reid.data.manifest import Manifest
+from reid.errors import DataError
+from reid.files import whole_folder
+from reid.methods.embedding import best_device, embed_images
+from reid.methods.model_directory import LoadedModel, load_model
+from reid.progress import progress
+from reid.retrieval.embeddings import Embeddings
+from reid.stages.paths import embeddings_folder, images_root, manifest_file, model_folder
+from reid.study import Study, load_study
+
+
+def embed_run(name: str) -> None:
+    """Write `embeddings/<study>/<run>/<dataset>.{npy,parquet}` for each test set."""
+    study = load_study()
+    run = study.run(name)
+    folder = model_folder(study.study, name)
+    model = load_model(folder)
+    with whole_folder(embeddings_folder(study.study, name)) as target:
+        for dataset in run.test_sets:
+            _embed_dataset(study, dataset, model, folder).save(target / dataset)
+
+
+def _embed_dataset(study: Study, dataset: str, model: LoadedModel, folder: Path) -> Embeddings:
+    manifest = Manifest.load(manifest_file(dataset))
+    frame = manifest.frame
+    used = frame["split"].isin(["query", "gallery"]) & (frame["flag"] != "broken")
+    rows = frame[used]
+    _require_both(dataset, rows["split"])
+    root = images_root(dataset, study.dataset(dataset))
+    # Camera ids mean something to a network only on the dataset that it was trained on.
+    home = dataset == model.card.train_dataset
+    facts = image_facts(manifest, rows.index.to_numpy(), model.card.camera_ids if home else ())
+    image = model.recipe.image
+    paths = [root / path for path in rows["path"]]
+    table = ImageTable(paths, facts, image.height, image.width, TEST_RESAMPLING)
+    with progress(f"{model.card.run}: embed {dataset}") as advance:
+        features, speed = embed_images(model.network, model.recipe, table, advance)
+    return Embeddings(
+        features=features,
+        person_ids=rows["pid"].fillna(-1).to_numpy(np.int64),
+        camera_ids=rows["camid"].fillna(-1).to_numpy(np.int64),
+        roles=rows["split"].to_numpy(str),
+        paths=rows["path"].to_numpy(str),
+        card=_card(dataset, manifest, model, folder, speed),
+    )
+
+
+def _card(
+    dataset: str, manifest: Manifest, model: LoadedModel, folder: Path, speed: float
+) -> dict[str, Any]:
+    weights = (folder / "model.safetensors").read_bytes()
+    return {
+        "dataset": dataset,
+        "manifest_digest": manifest.digest,
+        "model_digest": hashlib.sha256(weights).hexdigest(),
+        "method": model.card.method,
+        "run": model.card.run,
+        "train_dataset": model.card.train_dataset,
+        "precision": model.recipe.precision,
+        "flip": model.recipe.embed_flip,
+        "uses_camera_ids": model.network.uses_cameras,
+        "feature_size": model.network.feature_size,
+        "images_per_second": round(speed, 1),
+        "device": best_device().type,
+        "world_size": model.card.world_size,
+        "run_seed": model.card.seed,
+    }
+
+
+def _require_both(dataset: str, splits: "Any") -> None:
+    for split in ("query", "gallery"):
+        if not (splits == split).any():
+            raise DataError(
+                f"{dataset}: the {split} split is empty",
+                "query and gallery images",
+                "Choose another test set in the study.",
+            )

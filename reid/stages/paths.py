@@ -1,0 +1,54 @@
+"""Where each stage writes, relative to the project root. `dvc.yaml` names the same places."""
+
+from pathlib import Path
+
+from reid.study import DatasetEntry, SyntheticSource
+
+CHECKPOINTS = Path(".reid/checkpoints")
+
+
+def manifest_file(dataset: str) -> Path:
+    """The index of a dataset."""
+    return Path("data") / dataset / "manifest.parquet"
+
+
+def images_root(dataset: str, entry: DatasetEntry) -> Path:
+    """The folder that the paths of the manifest are relative to."""
+    if isinstance(entry.source, SyntheticSource):
+        return Path("data") / dataset
+    return entry.source.root
+
+
+def suite_file(suite: str) -> Path:
+    """The expectations of a validation suite."""
+    return Path("params/validation") / f"{suite}.json"
+
+
+def validation_folder(dataset: str) -> Path:
+    """Report and Data Docs of the gate."""
+    return Path("reports/validation") / dataset
+
+
+def model_folder(study: str, run: str) -> Path:
+    """Weights, recipe and card of a trained model."""
+    return Path("models") / study / run
+
+
+def embeddings_folder(study: str, run: str) -> Path:
+    """One feature store per test set."""
+    return Path("embeddings") / study / run
+
+
+def results_folder(study: str) -> Path:
+    """One result record per run."""
+    return Path("results") / study
+
+
+def registry_file(study: str, run: str) -> Path:
+    """What was registered in MLflow for a run."""
+    return Path("registry") / study / f"{run}.json"
+
+
+def report_folder(study: str) -> Path:
+    """The comparison of a study."""
+    return Path("reports") / study

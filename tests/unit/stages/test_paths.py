@@ -1,0 +1,34 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from reid.stages import paths
+from reid.study import DatasetEntry
+
+STAGES = yaml.safe_load((Path(__file__).parents[3] / "dvc.yaml").read_text())["stages"]
+
+
+@pytest.mark.parametrize(
+    ("stage", "path"),
+    [
+        ("data", paths.manifest_file("${key}").parent),
+        ("validate", paths.validation_folder("${key}")),
+        ("train", paths.model_folder("${study}", "${key}")),
+        ("embed", paths.embeddings_folder("${study}", "${key}")),
+        ("evaluate", paths.results_folder("${study}") / "${key}"),
+        ("register", paths.registry_file("${study}", "${key}")),
+        ("compare", paths.report_folder("${study}") / "comparison.html"),
+    ],
+)
+def test_a_stage_writes_where_the_graph_says(stage: str, path: Path) -> None:
+    definition = STAGES[stage].get("do", STAGES[stage])
+    outs = [next(iter(out)) if isinstance(out, dict) else out for out in definition["outs"]]
+    assert str(path) in outs
+
+
+def test_images_of_a_real_dataset_stay_where_they_are() -> None:
+    entry = DatasetEntry.model_validate({"source": {"reader": "market1501", "root": "raw/m"}})
+    assert paths.images_root("m", entry) == Path("raw/m")
+    source = {"reader": "synthetic", "size": "smoke", "seed": 1}
+    assert paths.images_root("s", DatasetEntry.model_validate({"source": source})) == Path("data/s")

@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from reid.errors import ParamsError
+from reid.stages.study import list_studies, use_study
+from reid.study import load_study
+
+STUDIES = sorted((Path(__file__).parents[2] / "params/studies").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda p: p.stem)
+def test_stored_studies_are_valid_and_named_after_their_file(path: Path) -> None:
+    assert load_study(path).study == path.stem
+
+
+def test_the_active_study_is_shipped_as_demo() -> None:
+    root = Path(__file__).parents[2] / "params"
+    assert (root / "studies/demo.yaml").exists()
+    assert load_study(root / "study.yaml").runs
+
+
+def test_a_run_on_an_unknown_dataset_is_refused(tmp_path: Path) -> None:
+    data = yaml.safe_load(STUDIES[0].read_text())
+    first = next(iter(data["runs"].values()))
+    first["test"] = "synth_demo_x"
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(data))
+    with pytest.raises(ParamsError, match=r"has no dataset 'synth_demo_x' \(did you mean 'synth_"):
+        load_study(path)
+
+
+def test_unknown_run_names_the_nearest() -> None:
+    study = load_study(next(p for p in STUDIES if p.stem == "demo"))
+    with pytest.raises(ParamsError, match=r"no run 'transried' \(did you mean 'transreid'\?\)"):
+        study.run("transried")
+
+
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "params/studies"
+    folder.mkdir(parents=True)
+    for path in STUDIES:
+        (folder / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "params/study.yaml").write_bytes((folder / "demo.yaml").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "params/study.yaml"
+
+
+def test_use_puts_a_study_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    active = project(tmp_path, monkeypatch)
+    use_study("smoke")
+    assert load_study(active).study == "smoke"
+    assert ("smoke", True) in list_studies()
+
+
+def test_use_never_drops_edits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    active = project(tmp_path, monkeypatch)
+    active.write_text(active.read_text().replace("max_rank: 50", "max_rank: 20"))
+    with pytest.raises(ParamsError, match=r"differs from every study .* add --force"):
+        use_study("smoke")
+    assert load_study(active).evaluation.max_rank == 20
+    use_study("smoke", force=True)
+    assert load_study(active).study == "smoke"
+
+
+def test_use_of_an_unknown_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project(tmp_path, monkeypatch)
+    with pytest.raises(ParamsError, match=r"no study 'smok' \(did you mean 'smoke'\?\)"):
+        use_study("smok")
