@@ -1,0 +1,58 @@
+"""The environment of flows and stages: quiet tools, state in the project, the right programs."""
+
+import os
+import sys
+from pathlib import Path
+
+from flows.errors import FlowError
+
+DEFAULTS = {
+    # MLflow accepts only the word `true`
+    "DO_NOT_TRACK": "true",
+    "DVC_NO_ANALYTICS": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    # a private server per process takes 20 s to start; without a real one, fail at once
+    "PREFECT_SERVER_EPHEMERAL_ENABLED": "false",
+}
+GRAPH_FILE = "dvc.yaml"
+
+
+def prepare_environment() -> None:
+    """Set what the tools read on import; a value that the user has set stays."""
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    root = _find_root(Path.cwd())
+    if root is not None:
+        os.environ.setdefault("PREFECT_HOME", str(root / ".prefect"))
+
+
+def project_root() -> Path:
+    """Return the nearest folder, from the working directory upwards, that holds `dvc.yaml`.
+
+    Raises:
+        FlowError: There is none.
+    """
+    root = _find_root(Path.cwd())
+    if root is None:
+        raise FlowError(
+            f"no {GRAPH_FILE} in {Path.cwd()} or above",
+            "the folder of a project",
+            "Change into the project and start again.",
+        )
+    return root
+
+
+def stage_environment() -> dict[str, str]:
+    """Return the environment of a stage: unbuffered output, and the programs of this interpreter.
+
+    A stage's command is plain `reid …`; it must be the one installed beside the running Python
+    even where the virtual environment is not activated.
+    """
+    programs = str(Path(sys.executable).parent)
+    path = os.pathsep.join([programs, os.environ.get("PATH", os.defpath)])
+    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
+
+
+def _find_root(start: Path) -> Path | None:
+    return next((p for p in (start, *start.parents) if (p / GRAPH_FILE).is_file()), None)

@@ -1,0 +1,32 @@
+"""Errors of the flows, in the house form: found, expected, remedy."""
+
+from collections.abc import Sequence
+
+from reid.errors import ReidError
+
+
+class FlowError(ReidError):
+    """A flow cannot start, or some of its stages failed."""
+
+    exit_code = 9
+
+
+class StageError(FlowError):
+    """The command of a stage ended with an error.
+
+    Args:
+        title: What failed, such as `stage 'train@bot'`.
+        exit_code: Exit status; negative for a signal.
+        lines: The last lines that it wrote, oldest first.
+        seconds: How long it ran.
+    """
+
+    def __init__(self, title: str, exit_code: int, lines: Sequence[str], seconds: float) -> None:
+        how = f"exit code {exit_code}" if exit_code >= 0 else f"signal {-exit_code}"
+        tail = "\n".join(f"    {line}" for line in lines) or "    (it wrote nothing)"
+        super().__init__(f"{title} ended with {how}", "exit code 0", f"Its last lines:\n{tail}")
+        self.seconds = seconds
+
+
+class StageBusyError(StageError):
+    """Another process holds DVC's lock, or runs a stage that shares files with this one."""

@@ -1,0 +1,120 @@
+"""Child processes that stream their output and never outlive the flow that started them."""
+
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+from flows.environment import stage_environment
+from flows.errors import FlowError
+from flows.lines import LineSplitter
+
+SUPERVISOR = Path(__file__).with_name("supervise.py")
+# how soon the end of a leader is seen whose output pipe somebody else keeps open
+POLL_SECONDS = 0.5
+
+
+class ProcessGroups:
+    """Runs commands in process groups of their own; leaving the context ends those that still run.
+
+    Safe to use from several threads. A group also ends when this process dies, by whatever signal,
+    and when the leader of the group does.
+
+    Args:
+        folder: Working directory of the commands.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._closed = False
+
+    def __enter__(self) -> "ProcessGroups":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._lock:
+            self._closed = True
+            for process in self._running:
+                _end(process)
+
+    def run(self, command: Sequence[str], on_line: Callable[[str], None]) -> int:
+        """Run `command`, hand over its output line by line while it runs, return its exit status.
+
+        Raises:
+            FlowError: The context has been left.
+        """
+        process = self._start(command)
+        try:
+            for line in _lines(process):
+                on_line(line)
+            return process.wait()
+        finally:
+            _end(process)
+            process.wait()
+            _kill_group(process)
+            with self._lock:
+                self._running.discard(process)
+            if process.stdout is not None:
+                process.stdout.close()
+
+    def _start(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
+        with self._lock:
+            if self._closed:
+                raise FlowError("the flow is ending", "a running flow", "Start it again.")
+            process = subprocess.Popen(
+                [sys.executable, "-I", str(SUPERVISOR), *command],
+                cwd=self._folder,
+                env=stage_environment(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            self._running.add(process)
+        return process
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Close the pipe that keeps the supervisor from ending its group."""
+    if process.stdin is not None:
+        process.stdin.close()
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill the members that outlived the leader, for example the command of a killed `dvc`."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _lines(process: subprocess.Popen[bytes]) -> Iterator[str]:
+    """Yield the output of a group until its leader ends, even if a stranger keeps the pipe open."""
+    if process.stdout is None:
+        return
+    splitter = LineSplitter()
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        while True:
+            ended = process.poll() is not None
+            if ended:
+                _kill_group(process)
+            if selector.select(0 if ended else POLL_SECONDS):
+                chunk = os.read(process.stdout.fileno(), 65536)
+                if not chunk:
+                    break
+                yield from splitter.feed(chunk)
+            elif ended:
+                break
+    yield from splitter.finish()

@@ -1,0 +1,44 @@
+"""Run a command as long as standard input stays open: `python -I supervise.py COMMAND …`.
+
+The starter holds the other end of the pipe, so its death, however sudden, closes it; then the whole
+process group is ended. Started by path and without imports of the package, so that it is there in
+milliseconds. It must be the leader of its own process group.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+# what a stage has between SIGTERM and SIGKILL
+GRACE_SECONDS = 2.0
+
+
+def main(command: list[str]) -> int:
+    """Run `command` and return its exit status, 128 + n for signal n."""
+    # a handler, unlike SIG_IGN, is not inherited: the command still ends on SIGTERM
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    stopping = threading.Event()
+    stopper = threading.Thread(target=_stop_at_end_of_input, args=[stopping], daemon=True)
+    stopper.start()
+    code = child.wait()
+    if stopping.is_set():
+        stopper.join()
+    return code if code >= 0 else 128 - code
+
+
+def _stop_at_end_of_input(stopping: threading.Event) -> None:
+    while os.read(sys.stdin.fileno(), 1):
+        pass
+    stopping.set()
+    os.killpg(0, signal.SIGTERM)
+    time.sleep(GRACE_SECONDS)
+    # this process too: nobody is left to hear its exit status
+    os.killpg(0, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

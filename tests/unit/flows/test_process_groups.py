@@ -1,0 +1,146 @@
+"""Output streams while a command runs, and no process outlives the one that asked for it."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from flows.errors import FlowError
+from flows.processes import ProcessGroups
+from tests.unit.flows.watching import alive, wait_until
+
+# a command with a child of its own, both deaf to nothing; it names them and then waits
+NEST = "sleep 600 & echo $$ $!; wait"
+STARTER = """\
+import sys
+from pathlib import Path
+from flows.processes import ProcessGroups
+
+with ProcessGroups(Path.cwd()) as groups:
+    groups.run(["sh", "-c", sys.argv[1]], lambda line: print(line, flush=True))
+"""
+
+
+def gone(pids: list[int]) -> Callable[[], bool]:
+    return lambda: not any(alive(pid) for pid in pids)
+
+
+def test_the_exit_status_and_both_streams_come_back(tmp_path: Path) -> None:
+    lines: list[str] = []
+    with ProcessGroups(tmp_path) as groups:
+        code = groups.run(["sh", "-c", "pwd; echo oops >&2; exit 3"], lines.append)
+    assert code == 3
+    assert lines == [str(tmp_path), "oops"]
+
+
+def test_lines_arrive_while_the_command_runs(tmp_path: Path) -> None:
+    lines: list[str] = []
+
+    def answer(line: str) -> None:
+        lines.append(line)
+        (tmp_path / "answer").touch()
+
+    wait = "print('ready?'); import os, time\nwhile not os.path.exists('answer'): time.sleep(0.01)"
+    with ProcessGroups(tmp_path) as groups:
+        # it only ends because its first line, still unflushed by itself, has been heard
+        assert groups.run([sys.executable, "-c", wait], answer) == 0
+    assert lines == ["ready?"]
+
+
+def test_the_programs_beside_the_interpreter_come_first(tmp_path: Path) -> None:
+    lines: list[str] = []
+    with ProcessGroups(tmp_path) as groups:
+        groups.run(["sh", "-c", "command -v python"], lines.append)
+    assert lines == [str(Path(sys.executable).with_name("python"))]
+
+
+def test_a_command_killed_by_a_signal_has_a_high_status(tmp_path: Path) -> None:
+    with ProcessGroups(tmp_path) as groups:
+        assert groups.run(["sh", "-c", "kill -9 $$"], print) == 128 + 9
+
+
+def test_leaving_the_context_ends_the_whole_group(tmp_path: Path) -> None:
+    heard: list[str] = []
+    codes: list[int] = []
+    with ProcessGroups(tmp_path) as groups:
+        runner = threading.Thread(
+            target=lambda: codes.append(groups.run(["sh", "-c", NEST], heard.append))
+        )
+        runner.start()
+        wait_until(lambda: bool(heard))
+    runner.join()
+    assert codes != [0]
+    wait_until(gone([int(pid) for pid in heard[0].split()]))
+
+
+def test_nothing_starts_once_the_context_is_left(tmp_path: Path) -> None:
+    with ProcessGroups(tmp_path) as groups:
+        pass
+    with pytest.raises(FlowError, match="the flow is ending"):
+        groups.run(["true"], print)
+
+
+def test_an_error_in_the_listener_ends_the_group(tmp_path: Path) -> None:
+    heard: list[str] = []
+
+    def fail(line: str) -> None:
+        heard.append(line)
+        raise KeyError(line)
+
+    with ProcessGroups(tmp_path) as groups, pytest.raises(KeyError):
+        groups.run(["sh", "-c", NEST], fail)
+    wait_until(gone([int(pid) for pid in heard[0].split()]))
+
+
+def test_a_child_of_a_killed_command_dies_with_it(tmp_path: Path) -> None:
+    pids: list[int] = []
+
+    def kill_the_parent(line: str) -> None:
+        pids.extend(int(pid) for pid in line.split())
+        os.kill(pids[0], signal.SIGKILL)
+
+    with ProcessGroups(tmp_path) as groups:
+        assert groups.run(["sh", "-c", NEST], kill_the_parent) == 128 + 9
+    wait_until(gone(pids))
+
+
+def test_a_killed_supervisor_takes_its_group_along(tmp_path: Path) -> None:
+    pids: list[int] = []
+
+    def kill_the_leader(line: str) -> None:
+        pids.extend(int(pid) for pid in line.split())
+        os.kill(os.getpgid(pids[0]), signal.SIGKILL)
+
+    with ProcessGroups(tmp_path) as groups:
+        assert groups.run(["sh", "-c", NEST], kill_the_leader) == -signal.SIGKILL
+    wait_until(gone(pids))
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_the_death_of_the_starter_ends_the_group(end: signal.Signals) -> None:
+    starter = subprocess.Popen(
+        [sys.executable, "-c", STARTER, NEST], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert starter.stdout is not None
+    pids = [int(pid) for pid in starter.stdout.readline().split()]
+    assert all(alive(pid) for pid in pids)
+    starter.send_signal(end)
+    starter.wait()
+    starter.stdout.close()
+    wait_until(gone(pids))
+
+
+def test_a_command_that_ignores_the_polite_signal_is_killed(tmp_path: Path) -> None:
+    deaf = "trap '' TERM; echo $$; while :; do sleep 0.1; done"
+    heard: list[str] = []
+    with ProcessGroups(tmp_path) as groups:
+        runner = threading.Thread(target=groups.run, args=(["sh", "-c", deaf], heard.append))
+        runner.start()
+        wait_until(lambda: bool(heard))
+    runner.join()
+    wait_until(gone([int(heard[0])]))
