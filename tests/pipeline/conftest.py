@@ -1,0 +1,71 @@
+"""A copy of the project in a temporary folder, with the smoke study in place."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PARTS = ("dvc.yaml", ".dvcignore", ".gitignore", "params", "reid", "flows", "prefect.yaml", "prefect.toml")
+
+
+class Project:
+    """Run commands in a project folder as a user would."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.env = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "DVC_NO_ANALYTICS": "1",
+            "DO_NOT_TRACK": "true",
+            "OMP_NUM_THREADS": "1",
+        }
+        self.env.pop("MLFLOW_TRACKING_URI", None)
+
+    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.env, capture_output=True, text=True, check=False
+        )
+        if check and done.returncode:
+            raise AssertionError(f"{command}: {done.stdout[-3000:]}{done.stderr[-3000:]}")
+        return done
+
+    def repro(self, *targets: str) -> list[str]:
+        """Reproduce and return the names of the stages that ran."""
+        done = self.run("dvc", "repro", *targets)
+        return re.findall(r"^Running stage '(.+)':", done.stdout, re.MULTILINE)
+
+    def edit(self, path: str, old: str, new: str) -> None:
+        file = self.folder / path
+        text = file.read_text()
+        assert text.count(old) == 1, f"{old!r} in {path}"
+        file.write_text(text.replace(old, new))
+
+
+def copy_project(folder: Path) -> Project:
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in PARTS:
+        source = ROOT / part
+        if source.is_dir():
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(source, folder / part, ignore=ignored)
+        else:
+            shutil.copy(source, folder / part)
+    shutil.copytree(ROOT / ".dvc", folder / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp"))
+    project = Project(folder)
+    shutil.copy(folder / "params/studies/smoke.yaml", folder / "params/study.yaml")
+    project.run("git", "init", "--quiet")
+    return project
+
+
+@pytest.fixture(scope="session")
+def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The smoke study, reproduced once."""
+    project = copy_project(tmp_path_factory.mktemp("project"))
+    project.repro()
+    return project

@@ -1,0 +1,104 @@
+"""The real graph on the smoke world: what runs, what is skipped, what survives a kill."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from safetensors.numpy import load_file
+
+from tests.pipeline.conftest import Project, copy_project
+
+RUNS = ("bot", "transreid")
+
+
+def chain(run: str, *kinds: str) -> set[str]:
+    return {f"{kind}@{run}" for kind in kinds}
+
+
+def test_every_stage_leaves_what_the_graph_promises(reproduced: Project) -> None:
+    for run in RUNS:
+        model = reproduced.folder / "models/smoke" / run
+        assert {p.name for p in model.iterdir()} == {
+            "card.json",
+            "history.csv",
+            "model.safetensors",
+            "recipe.yaml",
+        }
+        metrics = json.loads((reproduced.folder / f"results/smoke/{run}.json").read_text())
+        for setting in ("", "rerank_k20_6_0.3/"):
+            assert 0 < metrics[f"synth_smoke_a/market/{setting}mAP"] <= 1
+        record = json.loads((reproduced.folder / f"registry/smoke/{run}.json").read_text())
+        assert record["version"]
+    assert (reproduced.folder / "reports/smoke/comparison.html").exists()
+
+
+def test_nothing_changed_nothing_runs(reproduced: Project) -> None:
+    assert reproduced.repro() == []
+
+
+def test_the_weight_of_re_ranking_reruns_only_the_scores(reproduced: Project) -> None:
+    reproduced.edit("params/study.yaml", "lambda: 0.3", "lambda: 0.5")
+    expected = {"compare"}.union(*(chain(run, "evaluate", "register") for run in RUNS))
+    assert set(reproduced.repro()) == expected
+    metrics = json.loads((reproduced.folder / "results/smoke/bot.json").read_text())
+    assert "synth_smoke_a/market/rerank_k20_6_0.5/mAP" in metrics
+    assert "synth_smoke_a/market/mAP" in metrics
+
+
+def test_one_recipe_reruns_one_chain(reproduced: Project) -> None:
+    recipe = "params/methods/bot/smoke.yaml"
+    text = (reproduced.folder / recipe).read_text()
+    rate = re.search(r"learning_rate: .*", text)
+    assert rate is not None
+    reproduced.edit(recipe, rate.group(), "learning_rate: 0.0007")
+    ran = set(reproduced.repro())
+    assert ran == chain("bot", "train", "embed", "evaluate", "register") | {"compare"}
+
+
+def test_kill_mid_epoch_then_repro_ends_in_the_same_bits(
+    reproduced: Project, tmp_path: Path
+) -> None:
+    """The unbroken run and the killed one start from the same data and end bit-equal."""
+    project = copy_project(tmp_path / "killed")
+    recipe = "params/methods/transreid/smoke.yaml"
+    text = (project.folder / recipe).read_text()
+    epochs = re.search(r"epochs: \d+", text)
+    assert epochs is not None
+    project.edit(recipe, epochs.group(), "epochs: 12")
+    project.repro("validate@synth_smoke_a")
+
+    process = subprocess.Popen(
+        ["dvc", "repro", "train@transreid"],
+        cwd=project.folder,
+        env=project.env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    checkpoint = wait_for_checkpoint(project.folder / ".reid/checkpoints")
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert checkpoint.exists()
+    assert not (project.folder / "models/smoke/transreid").exists()
+
+    assert project.repro("train@transreid") == ["train@transreid"]
+    resumed = load_file(project.folder / "models/smoke/transreid/model.safetensors")
+    project.run("dvc", "repro", "--force", "--single-item", "train@transreid")
+    unbroken = load_file(project.folder / "models/smoke/transreid/model.safetensors")
+    assert resumed.keys() == unbroken.keys()
+    assert all((resumed[key] == unbroken[key]).all() for key in resumed)
+
+
+def wait_for_checkpoint(folder: Path) -> Path:
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        found = list(folder.glob("*/last.ckpt"))
+        if found:
+            return found[0]
+        time.sleep(0.01)
+    pytest.fail("training wrote no checkpoint")
