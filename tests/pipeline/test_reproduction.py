@@ -53,7 +53,7 @@ def test_the_weight_of_re_ranking_reruns_only_the_scores(reproduced: Project) ->
 def test_one_recipe_reruns_one_chain(reproduced: Project) -> None:
     recipe = "params/methods/bot/smoke.yaml"
     text = (reproduced.folder / recipe).read_text()
-    rate = re.search(r"learning_rate: .*", text)
+    rate = re.search(r"learning_rate: [\d.]+", text)
     assert rate is not None
     reproduced.edit(recipe, rate.group(), "learning_rate: 0.0007")
     ran = set(reproduced.repro())
