@@ -14,12 +14,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from reid.errors import DataError
-from reid.files import whole_file, write_whole
+from reid.files import whole_file, whole_folder, write_whole
 from reid.retrieval.distance import DoubleArray
 from reid.retrieval.evaluate import PLAIN, Evaluation
+from reid.retrieval.reranking import RerankParams
 
 # a test set `<dataset>/<protocol>` and a setting `plain` or `rerank_...`
 Key = tuple[str, str]
+RERANKED = "reranked"
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,12 +82,14 @@ class Result:
         return result
 
     def save(self, folder: Path) -> None:
-        """Write `<run>.json`, `<run>.card.json`, `<run>/cmc.csv` and `<run>/queries.parquet`.
+        """Write the record of the run below `folder`.
 
-        Each file is written whole or not at all, and holds no time of writing.
+        `<run>.json` holds the metrics, `<run>.card.json` the protocol cards,
+        `queries/<run>.parquet` the scores of each query, and `cmc/<run>/` one table for each test
+        set. Each file is written whole or not at all, and holds no time of writing.
         """
         files = _Files(folder, self.run)
-        with whole_file(files.curves) as part:
+        with whole_folder(files.curves) as part:
             _write_curves(part, self.curves)
         table = _query_table(self.queries)
         with whole_file(files.queries) as part:
@@ -102,11 +106,12 @@ class Result:
         """
         files = _Files(folder, run)
         try:
+            cards = json.loads(files.cards.read_text("utf-8"))
             return cls(
                 run,
                 json.loads(files.metrics.read_text("utf-8")),
-                json.loads(files.cards.read_text("utf-8")),
-                _read_curves(files.curves),
+                cards,
+                _read_curves(files.curves, cards),
                 _read_queries(files.queries),
             )
         except FileNotFoundError as error:
@@ -122,29 +127,41 @@ class _Files:
     def __init__(self, folder: Path, run: str) -> None:
         self.metrics = folder / f"{run}.json"
         self.cards = folder / f"{run}.card.json"
-        self.curves = folder / run / "cmc.csv"
-        self.queries = folder / run / "queries.parquet"
+        self.curves = folder / "cmc" / run
+        self.queries = folder / "queries" / f"{run}.parquet"
 
 
 def _json(data: dict[str, Any]) -> str:
     return json.dumps(data, indent=2, sort_keys=True, allow_nan=False) + "\n"
 
 
-def _write_curves(path: Path, curves: dict[Key, DoubleArray]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["test_set", "setting", "rank", "cmc"])
-        for (test_set, setting), curve in curves.items():
-            for rank, value in enumerate(curve.tolist(), start=1):
-                writer.writerow([test_set, setting, rank, value])
+def _write_curves(folder: Path, curves: dict[Key, DoubleArray]) -> None:
+    """Write a table for each test set, with fixed column names, as plots are declared by them."""
+    for test_set in dict.fromkeys(test_set for test_set, _ in curves):
+        mine = {setting: curve for (owner, setting), curve in curves.items() if owner == test_set}
+        plain = mine.pop(PLAIN)
+        (reranked,) = mine.values()
+        with (folder / _curve_file(test_set)).open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["rank", PLAIN, RERANKED])
+            rows = zip(plain.tolist(), reranked.tolist(), strict=True)
+            writer.writerows((rank, *row) for rank, row in enumerate(rows, start=1))
 
 
-def _read_curves(path: Path) -> dict[Key, DoubleArray]:
-    curves: dict[Key, list[float]] = {}
-    with path.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            curves.setdefault((row["test_set"], row["setting"]), []).append(float(row["cmc"]))
-    return {key: np.array(values) for key, values in curves.items()}
+def _read_curves(folder: Path, cards: dict[str, dict[str, Any]]) -> dict[Key, DoubleArray]:
+    curves: dict[Key, DoubleArray] = {}
+    for test_set, card in cards.items():
+        with (folder / _curve_file(test_set)).open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        used = card["rerank"]
+        name = RerankParams(used["k1"], used["k2"], used["lambda"]).name
+        for column, setting in ((PLAIN, PLAIN), (RERANKED, name)):
+            curves[test_set, setting] = np.array([float(row[column]) for row in rows])
+    return curves
+
+
+def _curve_file(test_set: str) -> str:
+    return f"{test_set.replace('/', '_')}.csv"
 
 
 def _query_table(queries: dict[Key, QueryScores]) -> pa.Table:

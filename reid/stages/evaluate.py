@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from reid.files import whole_folder
 from reid.report.ranked_lists import draw_ranked_lists
 from reid.retrieval.embeddings import Embeddings
 from reid.retrieval.evaluate import Evaluation, evaluate
@@ -19,12 +20,13 @@ def evaluate_run(name: str) -> None:
     stores = embeddings_folder(study.study, name)
     target = results_folder(study.study)
     evaluations = []
-    for dataset in study.run(name).test_sets:
-        embeddings = Embeddings.load(stores / dataset)
-        for protocol in study.dataset(dataset).protocols:
-            evaluation = _evaluate(study, embeddings, protocol)
-            evaluations.append(evaluation)
-            _draw(study, name, embeddings, evaluation, target / name)
+    with whole_folder(target / "ranked" / name) as pictures:
+        for dataset in study.run(name).test_sets:
+            embeddings = Embeddings.load(stores / dataset)
+            for protocol in study.dataset(dataset).protocols:
+                evaluation = _evaluate(study, embeddings, protocol)
+                evaluations.append(evaluation)
+                _draw(study, name, embeddings, evaluation, pictures)
     result = Result.of(name, evaluations)
     result.save(target)
     for metric, value in sorted(result.metrics.items()):
@@ -48,6 +50,5 @@ def _draw(
     root = images_root(dataset, study.dataset(dataset))
     for setting in evaluation.scores:
         rows = ranked_rows(embeddings, evaluation, setting, study.evaluation.pictures)
-        path = folder / f"ranked_{dataset}_{evaluation.protocol}_{setting}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{dataset}_{evaluation.protocol}_{setting}.png"
         draw_ranked_lists(rows, root, path, f"{run} on {evaluation.test_set}, {setting}")

@@ -10,7 +10,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("dvc.yaml", ".dvcignore", ".gitignore", "params", "reid", "flows", "prefect.yaml", "prefect.toml")
+PARTS = (
+    "dvc.yaml",
+    ".dvcignore",
+    ".gitignore",
+    "params",
+    "reid",
+    "flows",
+    "prefect.yaml",
+    "prefect.toml",
+)
 
 
 class Project:

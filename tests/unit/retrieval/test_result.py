@@ -59,13 +59,19 @@ def test_what_is_saved_comes_back(result: Result, tmp_path: Path) -> None:
 def test_files_and_columns(result: Result, tmp_path: Path) -> None:
     result.save(tmp_path)
     names = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file())
-    assert names == ["bot.card.json", "bot.json", "bot/cmc.csv", "bot/queries.parquet"]
+    assert names == [
+        "bot.card.json",
+        "bot.json",
+        "cmc/bot/toy_market.csv",
+        "cmc/bot/toy_vehicleid.csv",
+        "queries/bot.parquet",
+    ]
     metrics = json.loads((tmp_path / "bot.json").read_text())
     assert list(metrics) == sorted(metrics)
-    curves = pd.read_csv(tmp_path / "bot/cmc.csv")
-    assert list(curves) == ["test_set", "setting", "rank", "cmc"]
-    assert len(curves) == 4 * 50
-    queries = pd.read_parquet(tmp_path / "bot/queries.parquet")
+    curves = pd.read_csv(tmp_path / "cmc/bot/toy_market.csv")
+    assert list(curves) == ["rank", "plain", "reranked"]
+    assert len(curves) == 50
+    queries = pd.read_parquet(tmp_path / "queries/bot.parquet")
     assert list(queries) == [
         "test_set",
         "setting",
@@ -88,8 +94,8 @@ def test_saving_again_gives_the_same_bytes(result: Result, tmp_path: Path) -> No
 
 def test_a_missing_file_is_named(result: Result, tmp_path: Path) -> None:
     result.save(tmp_path)
-    (tmp_path / "bot/cmc.csv").unlink()
-    with pytest.raises(DataError, match=r"cmc\.csv: no such file; .* Run the evaluate stage again"):
+    (tmp_path / "cmc/bot/toy_market.csv").unlink()
+    with pytest.raises(DataError, match=r"toy_market\.csv: no such file; .* Run the evaluate stage again"):
         Result.load(tmp_path, "bot")
 
 

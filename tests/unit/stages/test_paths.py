@@ -16,7 +16,7 @@ STAGES = yaml.safe_load((Path(__file__).parents[3] / "dvc.yaml").read_text())["s
         ("validate", paths.validation_folder("${key}")),
         ("train", paths.model_folder("${study}", "${key}")),
         ("embed", paths.embeddings_folder("${study}", "${key}")),
-        ("evaluate", paths.results_folder("${study}") / "${key}"),
+        ("evaluate", paths.results_folder("${study}") / "ranked/${key}"),
         ("register", paths.registry_file("${study}", "${key}")),
         ("compare", paths.report_folder("${study}") / "comparison.html"),
     ],
