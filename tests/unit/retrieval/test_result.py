@@ -95,7 +95,9 @@ def test_saving_again_gives_the_same_bytes(result: Result, tmp_path: Path) -> No
 def test_a_missing_file_is_named(result: Result, tmp_path: Path) -> None:
     result.save(tmp_path)
     (tmp_path / "cmc/bot/toy_market.csv").unlink()
-    with pytest.raises(DataError, match=r"toy_market\.csv: no such file; .* Run the evaluate stage again"):
+    with pytest.raises(
+        DataError, match=r"toy_market\.csv: no such file; .* Run the evaluate stage again"
+    ):
         Result.load(tmp_path, "bot")
 
 
