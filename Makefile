@@ -46,7 +46,8 @@ format: $(READY) ## mend format and imports
 bench: $(READY) ## benchmarks, each against a named baseline in the same run
 	@for script in benchmarks/*.py; do echo "== $$script"; python $$script || exit 1; done
 
-ui: $(READY) ## open the MLflow pages at http://127.0.0.1:5000
+ui: $(READY) ## serve the MLflow pages
+	@echo 'Open http://127.0.0.1:5000/#/experiments?workflowType=machine_learning'
 	mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db
 
 clean: ## remove what the pipeline generated; keeps .venv and MLflow's records

@@ -1,6 +1,7 @@
 """The study: which datasets, which runs, under which evaluation. One YAML, `params/study.yaml`.
 
 DVC reads the same file to unfold `dvc.yaml`; this class gives the program the checked view of it.
+What `dvc.yaml` names has no default here, for DVC would not see it.
 """
 
 from pathlib import Path
@@ -74,8 +75,8 @@ class DatasetEntry(Params):
     """
 
     source: Source
-    suite: Name = "person"
-    protocols: tuple[str, ...] = ("market",)
+    suite: Name
+    protocols: tuple[str, ...]
 
 
 class RunEntry(Params):
@@ -138,7 +139,7 @@ class Study(Params):
     """
 
     study: Name
-    seed: int = Field(0, ge=0)
+    seed: int = Field(ge=0)
     datasets: dict[Name, DatasetEntry]
     run_defaults: dict[str, Any] = Field(default_factory=dict)
     runs: dict[Name, RunEntry]

@@ -65,7 +65,7 @@ def workspace(
     run = {"train": "mine", "test": "mine", "transfer": "mine"}
     made.edit_study(
         study="wrong",
-        datasets={"mine": {"source": source}},
+        datasets={"mine": {"source": source, "suite": "person", "protocols": ["market"]}},
         run_defaults={},
         runs={
             method: {**run, "method": method, "recipe": f"params/methods/{method}/smoke.yaml"}

@@ -27,8 +27,17 @@ def test_a_stage_writes_where_the_graph_says(stage: str, path: Path) -> None:
     assert str(path) in outs
 
 
-def test_images_of_a_real_dataset_stay_where_they_are() -> None:
-    entry = DatasetEntry.model_validate({"source": {"reader": "market1501", "root": "raw/m"}})
-    assert paths.images_root("m", entry) == Path("raw/m")
-    source = {"reader": "synthetic", "size": "smoke", "seed": 1}
-    assert paths.images_root("s", DatasetEntry.model_validate({"source": source})) == Path("data/s")
+@pytest.mark.parametrize(
+    ("source", "root"),
+    [
+        ({"reader": "market1501", "root": "raw/m"}, Path("raw/m")),
+        ({"reader": "synthetic", "size": "smoke", "seed": 1}, Path("data/mine")),
+    ],
+)
+def test_images_of_a_real_dataset_stay_where_they_are(
+    source: dict[str, object], root: Path
+) -> None:
+    entry = DatasetEntry.model_validate(
+        {"source": source, "suite": "person", "protocols": ["market"]}
+    )
+    assert paths.images_root("mine", entry) == root
