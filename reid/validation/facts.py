@@ -3,7 +3,7 @@
 A column belongs to one rule and is empty in the rows of the other rules, where nothing is expected.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pandas as pd
@@ -34,21 +34,22 @@ Fact = dict[str, Any]
 
 
 def collect_facts(
-    manifest: Manifest, exclude_same_camera: bool, official: Iterable[OfficialCount]
+    manifest: Manifest, exclude_same_camera: bool, official: Sequence[OfficialCount]
 ) -> pd.DataFrame:
     """Gather the facts of a data set.
 
     Args:
         manifest: The data set.
         exclude_same_camera: Whether the protocol drops gallery images of the query's camera.
-        official: Counts that the data set must have; none for a subset.
+        official: Counts that the data set must have; none for a subset, which need not show
+            every camera in training either. A generated world is always complete.
 
     Returns:
         A frame with the columns `COLUMNS`.
     """
     facts = [
         *_label_support(manifest),
-        *_train_cameras(manifest),
+        *(_train_cameras(manifest) if official or manifest.meta.generator else ()),
         *_official_counts(manifest, official),
         *({"subject": path, "no_unlisted_images": False} for path in manifest.meta.unlisted),
         _ethics(manifest.meta.ethics),

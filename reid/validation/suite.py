@@ -188,8 +188,7 @@ def _identity_rules() -> list[Rule]:
             "query_has_cross_camera_match",
             "Each query has a gallery image of its person, from another camera if the protocol "
             "excludes the query's own.",
-            "Remove these queries, or set evaluation.exclude_same_camera: false for single-camera "
-            "data.",
+            "Remove these queries, or use the protocol no_camera for single-camera data.",
             "query_has_match",
         ),
         _true(
@@ -336,8 +335,7 @@ def _fact_rules() -> list[Rule]:
             "valid_queries",
             {"min_value": 1},
             "At least one query has an answer under the protocol.",
-            "Check the gallery, or set evaluation.exclude_same_camera: false for single-camera "
-            "data.",
+            "Check the gallery, or use the protocol no_camera for single-camera data.",
             table="facts",
         ),
     ]

@@ -29,7 +29,7 @@ def column(facts: pd.DataFrame, name: str) -> dict[str, Any]:
 
 
 def test_facts_of_a_sound_data_set(make_manifest: Any) -> None:
-    manifest = make_manifest(ROWS, camera_count=3, unlisted=("odd.jpg",))
+    manifest = make_manifest(ROWS, camera_count=3, unlisted=("odd.jpg",), generator={"seed": 1})
     facts = collect_facts(manifest, True, [])
     assert list(facts.columns) == list(COLUMNS)
     assert column(facts, "label_images") == {"person toy:1": 2, "person toy:2": 1}
@@ -38,6 +38,11 @@ def test_facts_of_a_sound_data_set(make_manifest: Any) -> None:
     assert column(facts, "all_cameras_in_train") == cameras
     assert column(facts, "no_unlisted_images") == {"odd.jpg": False}
     assert column(facts, "official_counts") == {}
+
+
+def test_a_subset_need_not_show_every_camera(make_manifest: Any) -> None:
+    facts = collect_facts(make_manifest(ROWS, camera_count=3), True, [])
+    assert column(facts, "all_cameras_in_train") == {}
 
 
 @pytest.mark.parametrize(
