@@ -124,7 +124,7 @@ def _draw_row(
         colour = COLOURS[hit.state]
         _draw_tile(page, draw, images_root / hit.path, corner, colour)
         place = "excl." if hit.state == "junk" else f"#{rank}"
-        lines = (f"{place}  d {hit.distance:.3f}", _who(hit.person_id, hit.camera_id))
+        lines = (f"{place}  d {hit.distance:.2g}", _who(hit.person_id, hit.camera_id))
         _draw_caption(draw, lines, corner, colour)
 
 
