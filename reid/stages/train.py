@@ -4,13 +4,16 @@ import csv
 import hashlib
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 
 from reid.data.images import TRAIN_RESAMPLING, ImageTable, image_facts
 from reid.data.manifest import Manifest
-from reid.errors import DataError
+from reid.errors import DataError, ParamsError
 from reid.files import whole_folder, write_whole
 from reid.methods.base import DataFacts, EmbeddingNetwork
 from reid.methods.model_directory import save_model
@@ -34,7 +37,7 @@ def train_run(name: str) -> None:
     require_precision(recipe.precision)
     manifest = Manifest.load(manifest_file(run.train))
     checkpoints = CHECKPOINTS / _digest(study, name, recipe, manifest)
-    with _tracked(study, name, recipe, manifest, checkpoints) as tracked:
+    with _alone(study, name), _tracked(study, name, recipe, manifest, checkpoints) as tracked:
         network = _network(study, run, recipe, manifest)
         table = _training_table(study, run, recipe, manifest)
         labels = [int(label) for label in manifest.train["label"]]
@@ -55,6 +58,19 @@ def train_run(name: str) -> None:
             save_model(folder, network, recipe, card)
             _write_history(folder / "history.csv", history)
     shutil.rmtree(checkpoints)
+
+
+@contextmanager
+def _alone(study: Study, name: str) -> Iterator[None]:
+    """Keep a second process off the same checkpoints: a killed DVC leaves its stage running."""
+    CHECKPOINTS.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(CHECKPOINTS / f"{study.study}.{name}.lock", timeout=0):
+            yield
+    except Timeout:
+        raise ParamsError(
+            f"another process is training {name}", "one at a time", "Wait for it, or end it."
+        ) from None
 
 
 class _Sink:

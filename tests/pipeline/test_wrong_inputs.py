@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from filelock import FileLock
 from PIL import Image
 
 from reid.cli import main
@@ -137,6 +138,17 @@ def test_image_that_rots_after_the_gate(workspace: Workspace) -> None:
     assert code == 4
     assert f"{bad.relative_to(workspace.folder)}: cannot be decoded" in line
     assert not (workspace.folder / "models").exists()
+
+
+def test_a_second_process_does_not_train_the_same_run(workspace: Workspace) -> None:
+    workspace.works("data", "build", "mine")
+    lock = workspace.folder / ".reid/checkpoints/wrong.bot.lock"
+    lock.parent.mkdir(parents=True)
+    with FileLock(lock):
+        code, line = workspace.fails("train", "bot")
+    assert code == 3
+    assert "another process is training bot" in line
+    workspace.works("train", "bot")
 
 
 def test_no_valid_query(workspace: Workspace) -> None:
