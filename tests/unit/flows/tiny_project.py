@@ -51,8 +51,12 @@ CONFIG = """\
 
 STUDY = """\
 study: tiny
+seed: 0
 datasets:
-  world: {source: {reader: synthetic, size: smoke, seed: 0}}
+  world:
+    source: {reader: synthetic, size: smoke, seed: 0}
+    suite: person
+    protocols: [market]
 run_defaults: &run {method: bot, recipe: none.yaml, train: world, test: world, transfer: world}
 runs:
   one:
