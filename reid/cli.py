@@ -4,12 +4,13 @@ Only the standard library's light modules are imported here, so that `reid --hel
 """
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-SIZES = ("smoke", "demo", "bench", "bench_hr")
+from reid.cli_data import Commands, add_data_commands, add_synth_commands
 
 # Nothing phones home, and nothing looks for an MLflow or Hugging Face server on its own.
 QUIET = {
@@ -18,6 +19,8 @@ QUIET = {
     "GX_ANALYTICS_ENABLED": "false",
     "HF_HUB_DISABLE_TELEMETRY": "1",
 }
+
+DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 
 EXIT_CODES = """exit codes:
   0  done
@@ -34,6 +37,7 @@ examples:
   dvc repro                                  run the whole active study
   reid study use ablations && dvc repro      run another one
   reid synth sheet sheet.png --domain A      look at a generated world
+  reid data add market1501 Market-1501.zip   register a dataset of your own disk
   reid train transreid                       one stage by hand (inputs must exist)
 """
 
@@ -44,13 +48,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.environ.setdefault(name, value)
     options = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], None] = options.command
-    from reid.errors import ReidError
+    from reid.errors import DataError, ReidError
 
     try:
         command(options)
     except ReidError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except BrokenPipeError:
+        # whoever read the output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        if error.errno not in DISK_TROUBLE:
+            raise
+        name = error.filename2 or error.filename
+        where = f"{name}: " if name else ""
+        print(
+            f"error: {where}{os.strerror(error.errno)}; expected room and the right to write. "
+            "Free space or mend the rights, then repeat the command.",
+            file=sys.stderr,
+        )
+        return DataError.exit_code
     except KeyboardInterrupt:
         print("interrupted; the same command resumes", file=sys.stderr)
         return 130
@@ -66,15 +85,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_study(commands)
-    _add_data(commands)
-    _add_synth(commands)
+    add_data_commands(commands)
+    add_synth_commands(commands)
     _add_stages(commands)
     _add_suite(commands)
     _add_weights(commands)
     return parser
-
-
-Commands = argparse._SubParsersAction  # the public API has no name for it
 
 
 def _add_study(commands: "Commands[argparse.ArgumentParser]") -> None:
@@ -87,29 +103,6 @@ def _add_study(commands: "Commands[argparse.ArgumentParser]") -> None:
     use.add_argument("name", help="name of the study")
     use.add_argument("--force", action="store_true", help="drop edits of the active study")
     use.set_defaults(command=_study_use)
-
-
-def _add_data(commands: "Commands[argparse.ArgumentParser]") -> None:
-    data = commands.add_parser("data", help="make, index or show a dataset of the study")
-    verbs = data.add_subparsers(metavar="VERB", required=True)
-    build = verbs.add_parser("build", help="stage data@DATASET: generate or index, write manifest")
-    build.add_argument("dataset", help="name in the study")
-    build.set_defaults(command=_data_build)
-    show = verbs.add_parser("show", help="counts per split, terms of use, digest")
-    show.add_argument("dataset", help="name in the study")
-    show.set_defaults(command=_data_show)
-
-
-def _add_synth(commands: "Commands[argparse.ArgumentParser]") -> None:
-    synth = commands.add_parser("synth", help="look at a synthetic world without a study")
-    verbs = synth.add_subparsers(metavar="VERB", required=True)
-    sheet = verbs.add_parser("sheet", help="contact sheet: people by cameras, as one PNG")
-    sheet.add_argument("path", type=Path, help="PNG to write")
-    sheet.add_argument("--size", choices=SIZES, default="demo", help="default: demo")
-    sheet.add_argument("--domain", choices=("A", "B"), default="A", help="default: A")
-    sheet.add_argument("--seed", type=int, default=2, help="seed of the world (default: 2)")
-    sheet.add_argument("--people", type=int, default=8, help="rows (default: 8)")
-    sheet.set_defaults(command=_synth_sheet)
 
 
 def _add_stages(commands: "Commands[argparse.ArgumentParser]") -> None:
@@ -164,26 +157,6 @@ def _study_use(options: argparse.Namespace) -> None:
     from reid.stages.study import use_study
 
     use_study(options.name, options.force)
-
-
-def _data_build(options: argparse.Namespace) -> None:
-    from reid.stages.data import build_dataset
-
-    build_dataset(options.dataset)
-
-
-def _data_show(options: argparse.Namespace) -> None:
-    from reid.stages.data import describe_dataset
-
-    print(describe_dataset(options.dataset))
-
-
-def _synth_sheet(options: argparse.Namespace) -> None:
-    from reid.data.synthetic import WorldSpec, contact_sheet
-
-    spec = WorldSpec(options.size, options.domain, options.seed)
-    contact_sheet(spec, options.path, options.people)
-    print(options.path)
 
 
 def _suite_rebuild(options: argparse.Namespace) -> None:

@@ -7,23 +7,35 @@ What `dvc.yaml` names has no default here, for DVC would not see it.
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from reid.errors import ParamsError
 from reid.params import Params, nearest, parse_params, read_yaml
 
 STUDY_FILE = Path("params/study.yaml")
+DATA_FOLDER = Path("data")
+PRETRAIN_SUITE = "pretrain"
 STUDIES_FOLDER = Path("params/studies")
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
 
 
 class SyntheticSource(Params):
-    """A generated world; see `reid synth sheet`."""
+    """A generated world; see `reid synth sheet`.
+
+    Attributes:
+        domain: `A` summer, `B` winter; `AB` both, for unlabelled worlds.
+        kind: `colour`; `occluded`, where something stands before most people; `cross_modal`, with
+            two infrared cameras; `unlabelled`, for pretraining.
+        ir_tie: For `cross_modal`: how far infrared reflectance follows the colour, from 0 to 1;
+            None for the default of the size.
+    """
 
     reader: Literal["synthetic"]
-    size: Literal["smoke", "demo", "bench", "bench_hr"]
-    domain: Literal["A", "B"] = "A"
+    size: Literal["smoke", "demo", "bench", "bench_hr", "pretrain"]
+    domain: Literal["A", "B", "AB"] = "A"
+    kind: Literal["colour", "occluded", "cross_modal", "unlabelled"] = "colour"
+    ir_tie: float | None = Field(None, ge=0, le=1)
     seed: int = Field(ge=0)
 
 
@@ -40,43 +52,58 @@ class Terms(Params):
     consent: Literal["yes", "no", "synthetic", "unknown"]
 
 
-class Market1501Source(Params):
-    """A folder in Market-1501 layout.
+class FilesSource(Params):
+    """Files on disk, in the layout of a public data set or of one's own.
 
     Attributes:
-        root: The folder that holds `bounding_box_train`, or its parent.
-        use_500k: Add the 500,000 distractors in `images/` to the gallery.
-        official: The folder claims to be the complete benchmark, so its counts are checked.
-        terms: For your own cameras in this layout: their terms of use. Then neither the
-            benchmark's terms nor its number of cameras hold.
-        strict: An image file whose name the layout does not know is an error, not a warning.
-        time_mode: `recorded` accumulates the recorded lengths of the sequences of a camera;
-            `qaconv` is the published variant that counts earlier offsets twice.
+        reader: Name of the layout; `reid data layouts` lists them.
+        options: Options of the reader, such as `use_500k: true`.
+        official: The files claim to be the complete benchmark, so its counts are checked.
+        terms: For data of your own: their terms of use. Then neither the benchmark's terms nor its
+            number of cameras hold.
+        strict: An image file that the layout does not know is an error, not a warning.
+        acknowledge_withdrawn: For data that their authors took back: who uses them, and why. Kept
+            in the manifest, in the model card and in MLflow.
     """
 
-    reader: Literal["market1501"]
-    root: Path
-    use_500k: bool = False
+    reader: Name
+    options: dict[str, Any] = Field(default_factory=dict)
     official: bool = True
     terms: Terms | None = None
     strict: bool = False
-    time_mode: Literal["recorded", "qaconv"] = "recorded"
+    acknowledge_withdrawn: str | None = Field(None, min_length=10)
 
 
-Source = Annotated[SyntheticSource | Market1501Source, Field(discriminator="reader")]
+def _kind_of_source(value: Any) -> str:
+    reader = value.get("reader") if isinstance(value, dict) else getattr(value, "reader", None)
+    return "synthetic" if reader == "synthetic" else "files"
+
+
+Source = Annotated[
+    Annotated[SyntheticSource, Tag("synthetic")] | Annotated[FilesSource, Tag("files")],
+    Discriminator(_kind_of_source),
+]
 
 
 class DatasetEntry(Params):
     """One dataset of a study.
 
     Attributes:
+        made_from: What it is made from, for DVC to watch: the folder or archive of a real dataset,
+            the generator's code for a generated one.
+        compared_with: What the gate compares it with: `data` for a pretraining set, so that it
+            holds no test image of any dataset; else its own folder.
         suite: Name of the validation suite, a file in `params/validation/`.
         protocols: Names of the evaluation protocols of its test split.
+        origin: Where the files came from, in the user's words.
     """
 
+    made_from: Path
+    compared_with: Path
     source: Source
     suite: Name
     protocols: tuple[str, ...]
+    origin: str = ""
 
 
 class RunEntry(Params):
@@ -165,6 +192,13 @@ def load_study(path: Path = STUDY_FILE) -> Study:
     for entry in study.runs.values():
         for dataset in (entry.train, entry.test, entry.transfer):
             study.dataset(dataset)
+    for name, dataset_entry in study.datasets.items():
+        if dataset_entry.suite == PRETRAIN_SUITE and dataset_entry.compared_with != DATA_FOLDER:
+            raise ParamsError(
+                f"{path}: {name}.compared_with is {dataset_entry.compared_with}",
+                f"{DATA_FOLDER} for a pretraining set",
+                "Else test images of other datasets in it would go unnoticed.",
+            )
     return study
 
 

@@ -1,8 +1,8 @@
 """Images from disk to uint8 tensors of one size, decoded once where memory allows."""
 
+import io
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from reid.data.manifest import Manifest
+from reid.data.storage import Storage
 from reid.errors import DataError
 
 # The published pipelines resize training images bicubically and test images bilinearly.
@@ -51,7 +52,7 @@ class ImageFacts(NamedTuple):
 
 
 def read_image(
-    path: Path, height: int, width: int, resampling: Image.Resampling
+    storage: Storage, path: str, height: int, width: int, resampling: Image.Resampling
 ) -> NDArray[np.uint8]:
     """Decode an image to RGB and resize it to [height, width, 3].
 
@@ -59,11 +60,12 @@ def read_image(
         DataError: The file is missing or cannot be decoded.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(io.BytesIO(storage.read(path))) as image:
             return np.array(image.convert("RGB").resize((width, height), resampling))
     except (OSError, SyntaxError, ValueError) as error:
+        reason = str(error).partition(" <")[0]  # Pillow names the buffer that it reads from
         raise DataError(
-            f"{path}: cannot be decoded ({error})",
+            f"{storage.root}/{path}: cannot be decoded ({reason})",
             "a readable image",
             "Restore the file, then build and validate the dataset again.",
         ) from None
@@ -92,7 +94,8 @@ class ImageTable(Dataset[Batch]):
     each is decoded when asked for, in the loader's workers.
 
     Args:
-        paths: Image files.
+        storage: Where the images lie.
+        paths: Their paths in it.
         facts: What the manifest says of them, in the same order.
         height: Rows of the resized image.
         width: Columns of the resized image.
@@ -101,13 +104,14 @@ class ImageTable(Dataset[Batch]):
 
     def __init__(
         self,
-        paths: Sequence[Path],
+        storage: Storage,
+        paths: Sequence[str],
         facts: ImageFacts,
         height: int,
         width: int,
         resampling: Image.Resampling,
     ) -> None:
-        self._paths, self._facts = list(paths), facts
+        self._storage, self._paths, self._facts = storage, list(paths), facts
         self._size = (height, width)
         self._resampling = resampling
         self.preloaded = len(paths) * height * width * 3 <= PRELOAD_BYTES
@@ -128,7 +132,8 @@ class ImageTable(Dataset[Batch]):
         batch = torch.empty(len(indices), 3, *self._size, dtype=torch.uint8)
 
         def fill(slot: int) -> None:
-            image = read_image(self._paths[indices[slot]], *self._size, self._resampling)
+            path = self._paths[indices[slot]]
+            image = read_image(self._storage, path, *self._size, self._resampling)
             batch[slot] = torch.from_numpy(image).permute(2, 0, 1)
 
         with ThreadPoolExecutor(_DECODERS) as pool:

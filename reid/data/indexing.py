@@ -1,78 +1,57 @@
-"""From the rows of a reader to a manifest: open every file once."""
+"""From the rows of a reader to a manifest file: every image is opened once, memory stays bounded.
 
-import hashlib
-import io
+Three passes over the rows. The first opens every file that is new or changed and keeps what it
+found in a `FactStore`; a killed index goes on there. The second ranks the persons to train on, for
+which it must be known which images are broken. The third writes the manifest block by block.
+"""
+
 import os
-import struct
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields, replace
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import fields
+from itertools import islice, pairwise
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from PIL import Image
+from typing import Any, TypeVar
 
 import reid
-from reid.data.manifest import SCHEMA, EthicsRecord, Manifest, ManifestMeta, count_splits
+from reid.data.fact_store import FactStore
+from reid.data.inspection import FileFacts, inspect_images
+from reid.data.manifest import EthicsRecord, ManifestMeta
+from reid.data.manifest_writer import ManifestWriter
 from reid.data.readers.reading import Reading, Row
+from reid.data.storage import Storage
 from reid.errors import DataError
 
 Progress = Callable[[int, int], None]
+_Item = TypeVar("_Item")
 
-# What Pillow raises for damaged files, depending on the format and on where the damage is.
-_DAMAGE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    struct.error,
-    Image.DecompressionBombError,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class FileFacts:
-    """What opening a file tells.
-
-    Args:
-        size: Length of the file in bytes.
-        sha256: Digest of the file, 32 bytes.
-        width: Pixels, as stored (EXIF orientation is ignored); 0 if the image does not decode.
-        height: Pixels; 0 if the image does not decode.
-        mode: Pillow's name of the pixel format; empty if the image does not decode.
-        phash64: Difference hash; None if the image does not decode.
-    """
-
-    size: int
-    sha256: bytes
-    width: int
-    height: int
-    mode: str
-    phash64: int | None
-
-    @property
-    def broken(self) -> bool:
-        """Whether the image does not decode to its last row."""
-        return self.phash64 is None
+_CHUNK = 250
+_BLOCK = 20_000
+_WORTH_PROCESSES = 5_000
+"""Files from which on starting processes costs less than it saves."""
 
 
 def build_manifest(
     reading: Reading,
-    root: Path,
+    storage: Storage,
     dataset: str,
+    target: Path,
+    facts: Path,
     *,
     ethics: EthicsRecord | None = None,
     strict: bool = False,
     progress: Progress | None = None,
-) -> Manifest:
+) -> ManifestMeta:
     """Open every image that a reader found and write down what it is.
 
     Args:
-        reading: What the reader made of `root`.
-        root: Folder to which the paths of the rows are relative.
+        reading: What the reader made of `storage`.
+        storage: Where the images lie.
         dataset: Key under which the data appear everywhere.
+        target: Manifest to write; it appears when it is complete.
+        facts: Where what opening the files told is remembered; a `FactStore`.
         ethics: Terms of use of other data than the benchmark of the layout, such as pictures from
             one's own cameras; the benchmark's cameras and counts do not hold for them.
         strict: Treat an image file that the layout does not account for as an error.
@@ -89,13 +68,138 @@ def build_manifest(
             f"none in a {reading.layout} folder",
             "Remove or rename them, or turn strict mode off.",
         )
-    facts = index_files(root, [row.path for row in reading.rows], progress)
-    columns = _columns(reading.rows, facts, dataset)
-    meta = ManifestMeta(
+    with FactStore(facts) as store:
+        index_files(storage, (row.path for row in reading.rows), store, progress)
+        broken = store.broken()
+        labels = train_labels(reading.rows, broken)
+        with ManifestWriter(target) as writer:
+            for rows in _blocks(reading.rows, _BLOCK):
+                known = store.load([row.path for row in rows])
+                writer.write(_columns(rows, [known[row.path][1] for row in rows], dataset, labels))
+            return writer.finish(_meta(reading, dataset, ethics))
+
+
+def index_files(
+    storage: Storage, paths: Iterable[str], store: FactStore, progress: Progress | None = None
+) -> None:
+    """Open the files that the store does not know in their present state.
+
+    Args:
+        storage: Where the files lie.
+        paths: Their paths in byte order.
+        store: Receives what is found, every few hundred files.
+        progress: Called with the number of files done and of all files.
+    """
+    everything = list(paths)
+    for before, path in pairwise(everything):
+        if before >= path:
+            raise ValueError(f"{path} comes after {before}: rows out of order")
+    done = 0
+    for stamps, facts in _inspect_changed(storage, everything, store):
+        if facts is not None:
+            store.save((path, stamps[path], fact) for path, fact in zip(stamps, facts, strict=True))
+        done += len(stamps)
+        if progress is not None:
+            progress(done, len(everything))
+
+
+Inspected = tuple[dict[str, str], list[FileFacts] | None]
+"""Paths with stamps, and what opening the files told; None for what was known already."""
+
+
+def _inspect_changed(
+    storage: Storage, paths: Sequence[str], store: FactStore
+) -> Iterator[Inspected]:
+    """Give chunks of known files at once, and chunks of others when they are inspected.
+
+    With many files, processes do the decoding; this one reads, for then only it needs the index of
+    an archive.
+    """
+    workers = (os.cpu_count() or 1) if len(paths) >= _WORTH_PROCESSES else 0
+    if not workers:
+        for known, new in _sort_known(storage, paths, store):
+            yield known, None
+            yield new, inspect_images(_read(storage, new))
+        return
+    waiting: deque[tuple[dict[str, str], Future[list[FileFacts]]]] = deque()
+    # a forked child would inherit the locks of the threads that other libraries started
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        for known, new in _sort_known(storage, paths, store):
+            yield known, None
+            if new:
+                waiting.append((new, pool.submit(inspect_images, _read(storage, new))))
+            while len(waiting) > 3 * workers:
+                stamps, future = waiting.popleft()
+                yield stamps, future.result()
+        while waiting:
+            stamps, future = waiting.popleft()
+            yield stamps, future.result()
+
+
+def _read(storage: Storage, paths: Iterable[str]) -> list[tuple[str, bytes]]:
+    return [(path, storage.read(path)) for path in paths]
+
+
+def _sort_known(
+    storage: Storage, paths: Sequence[str], store: FactStore
+) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
+    """Part chunks of files into those known in their present state and the others."""
+    for chunk in _blocks(paths, _CHUNK):
+        stored = store.load(chunk)
+        stamps = {path: storage.stamp(path) for path in chunk}
+        known = {p: s for p, s in stamps.items() if p in stored and stored[p][0] == s}
+        yield known, {path: stamp for path, stamp in stamps.items() if path not in known}
+
+
+def train_labels(rows: Iterable[Row], broken: set[str]) -> dict[int, int]:
+    """Rank the persons to train on: ascending, from 0, without a gap.
+
+    Args:
+        rows: All rows.
+        broken: Paths of images that do not decode.
+    """
+    used = {
+        row.pid
+        for row in rows
+        if row.split == "train" and row.flag == "ok" and row.path not in broken
+    }
+    return {pid: label for label, pid in enumerate(sorted(p for p in used if p is not None))}
+
+
+def _columns(
+    rows: Sequence[Row], facts: Sequence[FileFacts], dataset: str, labels: dict[int, int]
+) -> dict[str, list[Any]]:
+    columns: dict[str, list[Any]] = {
+        field.name: [getattr(row, field.name) for row in rows] for field in fields(Row)
+    }
+    for name in ("sha256", "width", "height", "mode", "phash64"):
+        columns[name] = [getattr(fact, name) for fact in facts]
+    columns["bytes"] = [fact.size for fact in facts]
+    columns["dataset"] = [dataset] * len(rows)
+    flags = ["broken" if f.broken else row.flag for row, f in zip(rows, facts, strict=True)]
+    columns["flag"] = flags
+    columns["pid_key"] = [_pid_key(row, dataset) for row in rows]
+    columns["trial_roles"] = [row.trial_roles and sorted(row.trial_roles.items()) for row in rows]
+    columns["label"] = [
+        labels[row.pid] if row.split == "train" and flag == "ok" and row.pid is not None else None
+        for row, flag in zip(rows, flags, strict=True)
+    ]
+    return columns
+
+
+def _pid_key(row: Row, dataset: str) -> str | None:
+    if row.pid is None:
+        return None
+    return ":".join(filter(None, (dataset, row.pid_space, str(row.pid))))
+
+
+def _meta(reading: Reading, dataset: str, ethics: EthicsRecord | None) -> ManifestMeta:
+    """Collect what holds for all rows; the writer adds what it counts."""
+    return ManifestMeta(
         dataset=dataset,
         layout=reading.layout,
         parser_version=reading.parser_version,
-        root_fingerprint=_fingerprint(reading.rows, facts),
+        root_fingerprint="",
         counts={},
         benchmark=reading.benchmark if ethics is None else None,
         camera_count=reading.camera_count if ethics is None else None,
@@ -104,92 +208,9 @@ def build_manifest(
         unlisted=reading.unlisted,
         generator=reading.generator,
     )
-    frame = Manifest.from_columns(columns, meta).frame
-    return Manifest(frame, replace(meta, counts=count_splits(frame)))
 
 
-def index_files(
-    root: Path, paths: Sequence[str], progress: Progress | None = None
-) -> list[FileFacts]:
-    """Inspect files in parallel; hashing and decoding leave the interpreter lock free.
-
-    Returns:
-        The facts in the order of `paths`.
-    """
-    facts = []
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        for fact in pool.map(lambda path: inspect_file(root / path), paths):
-            facts.append(fact)
-            if progress is not None:
-                progress(len(facts), len(paths))
-    return facts
-
-
-def inspect_file(path: Path) -> FileFacts:
-    """Hash a file and decode it completely.
-
-    Raises:
-        DataError: The file cannot be read from the disk.
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot be read ({error.strerror})", "an image file", "Check disk and rights."
-        ) from None
-    digest = hashlib.sha256(data).digest()
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            image.load()
-            code = difference_hash(image)
-            return FileFacts(len(data), digest, image.width, image.height, image.mode, code)
-    except _DAMAGE:
-        return FileFacts(len(data), digest, 0, 0, "", None)
-
-
-def difference_hash(image: Image.Image) -> int:
-    """Describe an image by 64 bits that survive scaling and recompression.
-
-    The image is reduced to 8 rows of 9 grey pixels; a bit tells whether a pixel is brighter than
-    its left neighbour. Rows from the top, the first bit is the highest.
-    """
-    grey = np.asarray(image.convert("L").resize((9, 8), Image.Resampling.BOX))
-    bits = np.packbits(grey[:, 1:] > grey[:, :-1])
-    return int.from_bytes(bits.tobytes(), "big")
-
-
-def train_labels(rows: Iterable[tuple[Row, str]]) -> dict[int | None, int]:
-    """Rank the persons to train on: ascending, from 0, without a gap.
-
-    Args:
-        rows: Each row with its flag after decoding.
-    """
-    used = {row.pid for row, flag in rows if row.split == "train" and flag == "ok"}
-    return {pid: label for label, pid in enumerate(sorted(p for p in used if p is not None))}
-
-
-def _columns(rows: Sequence[Row], facts: Sequence[FileFacts], dataset: str) -> dict[str, list[Any]]:
-    columns: dict[str, list[Any]] = defaultdict(list)
-    flags = ["broken" if fact.broken else row.flag for row, fact in zip(rows, facts, strict=True)]
-    labels = train_labels(zip(rows, flags, strict=True))
-    names = [field.name for field in fields(Row)]
-    for row, fact, flag in zip(rows, facts, flags, strict=True):
-        values = {name: getattr(row, name) for name in names}
-        values |= {"dataset": dataset, "bytes": fact.size, "sha256": fact.sha256, "flag": flag}
-        values |= {"width": fact.width, "height": fact.height}
-        values |= {"mode": fact.mode, "phash64": fact.phash64}
-        if row.pid_key is None and row.pid is not None:
-            values["pid_key"] = f"{dataset}:{row.pid}"
-        if row.trial_roles is not None:
-            values["trial_roles"] = sorted(row.trial_roles.items())
-        trained = row.split == "train" and flag == "ok"
-        values["label"] = labels.get(row.pid) if trained else None
-        for name in SCHEMA.names:
-            columns[name].append(values[name])
-    return columns
-
-
-def _fingerprint(rows: Sequence[Row], facts: Sequence[FileFacts]) -> str:
-    """Identify the files by name and content, whatever the layout makes of them."""
-    lines = (f"{row.path}\0{fact.sha256.hex()}\n" for row, fact in zip(rows, facts, strict=True))
-    return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
+def _blocks(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
+    iterator = iter(items)
+    while block := list(islice(iterator, size)):
+        yield block

@@ -80,6 +80,7 @@ _NULLABLE: dict[str, pd.api.extensions.ExtensionDtype] = {
     "occluded": pd.BooleanDtype(),
     "phash64": pd.UInt64Dtype(),
 }
+_BLOCK = 20_000
 _REBUILD = "Build the manifest again with `reid data build`."
 
 
@@ -109,7 +110,8 @@ class ManifestMeta:
         layout: Reader that parsed the folder.
         parser_version: Version of the reader's rules.
         root_fingerprint: SHA-256 over the sorted paths and the SHA-256 of each file.
-        counts: Per split the number of images (without junk), ids, cameras, junk, distractors.
+        counts: Per split the number of images (without junk), ids, cameras, junk, distractors
+            and broken images.
         benchmark: Public data set of which this is a copy or a part; None if there is none.
         camera_count: Cameras that the data set has by its definition; None if it states none.
         ethics: Terms of use; None if nobody stated them.
@@ -150,7 +152,7 @@ class Manifest:
     def from_columns(cls, columns: Mapping[str, Sequence[Any]], meta: ManifestMeta) -> "Manifest":
         """Build a manifest from one sequence per column of `SCHEMA`, in any order of rows."""
         plain = {field.name: columns[field.name] for field in SCHEMA}
-        table = pa.Table.from_pydict(plain, schema=_undictionaried(SCHEMA)).sort_by("path")
+        table = pa.Table.from_pydict(plain, schema=plain_schema()).sort_by("path")
         return cls(_to_frame(table), meta)
 
     @classmethod
@@ -161,13 +163,14 @@ class Manifest:
             DataError: The file is missing, is no Parquet file, or has another schema.
         """
         try:
+            stored = pq.read_metadata(path).metadata or {}
             table = pq.read_table(path)
         except FileNotFoundError:
             raise DataError(f"{path}: no such file", "a manifest", _REBUILD) from None
         except (pa.ArrowInvalid, OSError) as error:
             reason = " ".join(str(error).split())
             raise DataError(f"{path}: unreadable ({reason})", "a manifest", _REBUILD) from None
-        meta = _read_meta(table.schema.metadata or {}, path)
+        meta = _read_meta(stored, path)
         if not table.schema.remove_metadata().equals(SCHEMA):
             wrong = sorted(set(SCHEMA.names) ^ set(table.column_names)) or ["types"]
             raise DataError(
@@ -180,8 +183,7 @@ class Manifest:
     def save(self, path: Path) -> None:
         """Write the manifest as one Parquet file; an interrupted write leaves the old file."""
         fields = {
-            f"reid.{field.name}": json.dumps(_plain(getattr(self.meta, field.name)), sort_keys=True)
-            for field in dataclasses.fields(ManifestMeta)
+            name: json.dumps(value, sort_keys=True) for name, value in metadata_fields(self.meta)
         }
         table = _to_table(self.frame).cast(SCHEMA).replace_schema_metadata(fields)
         with whole_file(path) as part:
@@ -190,16 +192,14 @@ class Manifest:
     @cached_property
     def digest(self) -> str:
         """SHA-256 over the rows, the same for every version of the Parquet writer."""
-        table = _to_table(self.frame)
-        for name, values in (
-            ("sha256", [value.hex() for value in self.frame["sha256"]]),
-            ("alias_paths", [json.dumps(list(value)) for value in self.frame["alias_paths"]]),
-            ("trial_roles", [_roles_text(value) for value in self.frame["trial_roles"]]),
-        ):
-            table = table.set_column(table.schema.get_field_index(name), name, [values])
-        buffer = io.BytesIO()
-        pacsv.write_csv(table, buffer)
-        return hashlib.sha256(f"{SCHEMA_VERSION}\n".encode() + buffer.getvalue()).hexdigest()
+        hasher = hashlib.sha256(f"{SCHEMA_VERSION}\n".encode())
+        for start in range(0, max(len(self.frame), 1), _BLOCK):
+            block = self.frame.iloc[start : start + _BLOCK]
+            options = pacsv.WriteOptions(include_header=start == 0)
+            buffer = io.BytesIO()
+            pacsv.write_csv(_as_text(block), buffer, options)
+            hasher.update(buffer.getbuffer())
+        return hasher.hexdigest()
 
     def rows(self, split: str) -> pd.DataFrame:
         """Return the rows of a split, with junk, distractors and broken images.
@@ -261,7 +261,7 @@ def count_splits(frame: pd.DataFrame) -> dict[str, dict[str, int]]:
     Junk is in no count but its own; distractors are images, but their id 0 is no identity.
 
     Returns:
-        Split name to `images`, `ids`, `cams`, `junk`, `distractors`.
+        Split name to `images`, `ids`, `cams`, `junk`, `distractors`, `broken`.
     """
     counts = {}
     for split, rows in frame.groupby("split", sort=True, observed=True):
@@ -272,18 +272,25 @@ def count_splits(frame: pd.DataFrame) -> dict[str, dict[str, int]]:
             "cams": int(scored["camid"].nunique()),
             "junk": len(rows) - len(scored),
             "distractors": int((rows["flag"] == "distractor").sum()),
+            "broken": int((rows["flag"] == "broken").sum()),
         }
     return counts
 
 
-def _undictionaried(schema: pa.Schema) -> pa.Schema:
-    """Replace dictionary columns by plain strings, which is how the frame holds them."""
-    plain = [f.with_type(pa.string()) if pa.types.is_dictionary(f.type) else f for f in schema]
+def plain_schema() -> pa.Schema:
+    """The schema with plain strings for dictionary columns, which is how a frame holds them."""
+    plain = [f.with_type(pa.string()) if pa.types.is_dictionary(f.type) else f for f in SCHEMA]
     return pa.schema(plain)
 
 
+def metadata_fields(meta: ManifestMeta) -> list[tuple[str, Any]]:
+    """Name and value of everything that a manifest file says of the whole, ready for JSON."""
+    fields = dataclasses.fields(meta)
+    return [(f"reid.{field.name}", _plain(getattr(meta, field.name))) for field in fields]
+
+
 def _to_frame(table: pa.Table) -> pd.DataFrame:
-    table = table.replace_schema_metadata(None).cast(_undictionaried(SCHEMA))
+    table = table.replace_schema_metadata(None).cast(plain_schema())
     columns = {}
     for name in SCHEMA.names:
         column = table.column(name)
@@ -299,7 +306,19 @@ def _to_frame(table: pa.Table) -> pd.DataFrame:
 
 
 def _to_table(frame: pd.DataFrame) -> pa.Table:
-    return pa.Table.from_pandas(frame, _undictionaried(SCHEMA), preserve_index=False)
+    return pa.Table.from_pandas(frame, plain_schema(), preserve_index=False)
+
+
+def _as_text(frame: pd.DataFrame) -> pa.Table:
+    """Write binary and nested cells as text, which is all that CSV knows."""
+    table = _to_table(frame)
+    for name, values in (
+        ("sha256", [value.hex() for value in frame["sha256"]]),
+        ("alias_paths", [json.dumps(list(value)) for value in frame["alias_paths"]]),
+        ("trial_roles", [_roles_text(value) for value in frame["trial_roles"]]),
+    ):
+        table = table.set_column(table.schema.get_field_index(name), name, [values])
+    return table
 
 
 def _roles_text(value: Any) -> str | None:

@@ -31,6 +31,7 @@ class ModelCard(Params):
         train_dataset: Training set.
         manifest_digest: Digest of its manifest.
         licence, status, consent: What the manifest says about the data's use.
+        acknowledged_by: Who used withdrawn data all the same, and why.
         parents: Models or weights that this one was trained from.
         git_commit: Commit of the code, `+dirty` if it had changes.
         world_size: Processes that trained together.
@@ -50,6 +51,7 @@ class ModelCard(Params):
     licence: str
     status: str
     consent: str
+    acknowledged_by: str = ""
     parents: tuple[str, ...] = ()
     mlflow_run_id: str | None = None
     git_commit: str | None = None

@@ -1,11 +1,14 @@
 """Pictures of ranked lists: a query and its nearest gallery images, right and wrong."""
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from PIL import Image, ImageDraw, ImageFont
+
+from reid.data.storage import Storage
 
 State = Literal["match", "wrong", "junk", "distractor"]
 
@@ -66,14 +69,14 @@ class RankedRow:
 
 
 def draw_ranked_lists(
-    rows: Sequence[RankedRow], images_root: Path, path: Path, title: str
+    rows: Sequence[RankedRow], storage: Storage, path: Path, title: str
 ) -> tuple[Path, ...]:
     """Draw one row per query: the query in blue, then up to ten gallery images by distance.
 
     Excluded images are shown in grey where they would stand and take no rank.
 
     Args:
-        images_root: What the paths of the rows are relative to.
+        storage: Where the images of the rows lie.
         path: The first page, a PNG; further pages of twelve rows get `_2`, `_3` … in their name.
         title: Run, data set, protocol and setting (plain or the name of the re-ranking).
 
@@ -84,14 +87,14 @@ def draw_ranked_lists(
     for start in range(0, len(rows), ROWS_PER_PAGE):
         number = start // ROWS_PER_PAGE + 1
         file = path if number == 1 else path.with_stem(f"{path.stem}_{number}")
-        page = _draw_page(rows[start : start + ROWS_PER_PAGE], images_root, title)
+        page = _draw_page(rows[start : start + ROWS_PER_PAGE], storage, title)
         file.parent.mkdir(parents=True, exist_ok=True)
         page.save(file, format="PNG")
         pages.append(file)
     return tuple(pages)
 
 
-def _draw_page(rows: Sequence[RankedRow], images_root: Path, title: str) -> Image.Image:
+def _draw_page(rows: Sequence[RankedRow], storage: Storage, title: str) -> Image.Image:
     columns = 1 + HITS_PER_ROW
     size = (columns * _STEP + 2 * GAP, TITLE + len(rows) * _ROW + GAP)
     page = Image.new("RGB", size, _PAPER)
@@ -99,7 +102,7 @@ def _draw_page(rows: Sequence[RankedRow], images_root: Path, title: str) -> Imag
     draw.text((GAP, 6), title, fill=_INK, font=_font(17))
     _draw_legend(draw)
     for index, row in enumerate(rows):
-        _draw_row(page, draw, row, images_root, TITLE + index * _ROW)
+        _draw_row(page, draw, row, storage, TITLE + index * _ROW)
     return page
 
 
@@ -112,9 +115,9 @@ def _draw_legend(draw: ImageDraw.ImageDraw) -> None:
 
 
 def _draw_row(
-    page: Image.Image, draw: ImageDraw.ImageDraw, row: RankedRow, images_root: Path, top: int
+    page: Image.Image, draw: ImageDraw.ImageDraw, row: RankedRow, storage: Storage, top: int
 ) -> None:
-    _draw_tile(page, draw, images_root / row.path, (GAP, top), BLUE)
+    _draw_tile(page, draw, storage.read(row.path), (GAP, top), BLUE)
     lines = (f"query  AP {row.average_precision:.3f}", _who(row.person_id, row.camera_id))
     _draw_caption(draw, lines, (GAP, top), BLUE)
     rank = 0
@@ -122,7 +125,7 @@ def _draw_row(
         rank += hit.state != "junk"
         corner = (2 * GAP + column * _STEP, top)
         colour = COLOURS[hit.state]
-        _draw_tile(page, draw, images_root / hit.path, corner, colour)
+        _draw_tile(page, draw, storage.read(hit.path), corner, colour)
         place = "excl." if hit.state == "junk" else f"#{rank}"
         lines = (f"{place}  d {hit.distance:.2g}", _who(hit.person_id, hit.camera_id))
         _draw_caption(draw, lines, corner, colour)
@@ -135,12 +138,12 @@ def _who(person_id: int, camera_id: int) -> str:
 def _draw_tile(
     page: Image.Image,
     draw: ImageDraw.ImageDraw,
-    path: Path,
+    data: bytes,
     corner: tuple[int, int],
     colour: str,
 ) -> None:
     left, top = corner
-    with Image.open(path) as image:
+    with Image.open(io.BytesIO(data)) as image:
         page.paste(image.convert("RGB").resize(TILE), (left + FRAME, top + FRAME))
     end = (left + TILE[0] + 2 * FRAME - 1, top + TILE[1] + 2 * FRAME - 1)
     draw.rectangle((corner, end), outline=colour, width=FRAME)

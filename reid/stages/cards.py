@@ -38,6 +38,7 @@ def model_card(
         licence=ethics.licence if ethics else "",
         status=ethics.status if ethics else "",
         consent=ethics.consent if ethics else "",
+        acknowledged_by=ethics.acknowledged_by if ethics else "",
         parents=parents,
         mlflow_run_id=mlflow_run_id,
         git_commit=f"{state.commit}{'+dirty' if state.dirty else ''}",

@@ -14,7 +14,7 @@ from reid.methods.embedding import best_device, embed_images
 from reid.methods.model_directory import LoadedModel, load_model
 from reid.progress import progress
 from reid.retrieval.embeddings import Embeddings
-from reid.stages.paths import embeddings_folder, images_root, manifest_file, model_folder
+from reid.stages.paths import embeddings_folder, manifest_file, model_folder, open_images
 from reid.study import Study, load_study
 
 
@@ -35,13 +35,14 @@ def _embed_dataset(study: Study, dataset: str, model: LoadedModel, folder: Path)
     used = frame["split"].isin(["query", "gallery"]) & (frame["flag"] != "broken")
     rows = frame[used]
     _require_both(dataset, rows["split"])
-    root = images_root(dataset, study.dataset(dataset))
     # Camera ids mean something to a network only on the dataset that it was trained on.
     home = dataset == model.card.train_dataset
     facts = image_facts(manifest, rows.index.to_numpy(), model.card.camera_ids if home else ())
     image = model.recipe.image
-    paths = [root / path for path in rows["path"]]
-    table = ImageTable(paths, facts, image.height, image.width, TEST_RESAMPLING)
+    storage = open_images(dataset, study.dataset(dataset))
+    table = ImageTable(
+        storage, rows["path"].tolist(), facts, image.height, image.width, TEST_RESAMPLING
+    )
     with progress(f"{model.card.run}: embed {dataset}") as advance:
         features, speed = embed_images(model.network, model.recipe, table, advance)
     return Embeddings(

@@ -9,7 +9,7 @@ from reid.retrieval.evaluate import Evaluation, evaluate
 from reid.retrieval.protocols import protocol_named
 from reid.retrieval.reranking import RerankParams
 from reid.retrieval.result import Result
-from reid.stages.paths import embeddings_folder, images_root, results_folder
+from reid.stages.paths import embeddings_folder, open_images, results_folder
 from reid.stages.pictures import ranked_rows
 from reid.study import Study, load_study
 
@@ -47,8 +47,8 @@ def _draw(
     if not study.evaluation.pictures:
         return
     dataset = evaluation.dataset
-    root = images_root(dataset, study.dataset(dataset))
+    storage = open_images(dataset, study.dataset(dataset))
     for setting in evaluation.scores:
         rows = ranked_rows(embeddings, evaluation, setting, study.evaluation.pictures)
         path = folder / f"{dataset}_{evaluation.protocol}_{setting}.png"
-        draw_ranked_lists(rows, root, path, f"{run} on {evaluation.test_set}, {setting}")
+        draw_ranked_lists(rows, storage, path, f"{run} on {evaluation.test_set}, {setting}")

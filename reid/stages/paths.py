@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from reid.data.storage import Storage, open_storage
 from reid.study import DatasetEntry, SyntheticSource
 
 CHECKPOINTS = Path(".reid/checkpoints")
@@ -12,11 +13,21 @@ def manifest_file(dataset: str) -> Path:
     return Path("data") / dataset / "manifest.parquet"
 
 
-def images_root(dataset: str, entry: DatasetEntry) -> Path:
-    """The folder that the paths of the manifest are relative to."""
+def facts_file(dataset: str) -> Path:
+    """What opening the images of a dataset told, so that a second index is quick."""
+    return Path(".reid/facts") / f"{dataset}.sqlite"
+
+
+def open_images(dataset: str, entry: DatasetEntry) -> Storage:
+    """Open the place where the images of a dataset lie."""
     if isinstance(entry.source, SyntheticSource):
-        return Path("data") / dataset
-    return entry.source.root
+        return open_storage(Path("data") / dataset)
+    return open_storage(entry.made_from)
+
+
+def registration_file(dataset: str) -> Path:
+    """The entry of a dataset that was registered with `reid data add`."""
+    return Path("params/registered") / f"{dataset}.yaml"
 
 
 def suite_file(suite: str) -> Path:

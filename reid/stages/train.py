@@ -20,7 +20,7 @@ from reid.methods.model_directory import save_model
 from reid.methods.registry import METHODS, build_network, load_recipe
 from reid.recipe import Recipe
 from reid.stages.cards import model_card
-from reid.stages.paths import CHECKPOINTS, images_root, manifest_file, model_folder
+from reid.stages.paths import CHECKPOINTS, manifest_file, model_folder, open_images
 from reid.study import RunEntry, Study, load_study
 from reid.tracking.lineage import lineage_tags
 from reid.tracking.run import TrackedRun, start_run
@@ -128,11 +128,10 @@ def _network(study: Study, run: RunEntry, recipe: Recipe, manifest: Manifest) ->
 
 def _training_table(study: Study, run: RunEntry, recipe: Recipe, manifest: Manifest) -> ImageTable:
     rows = manifest.train
-    root = images_root(run.train, study.dataset(run.train))
+    storage = open_images(run.train, study.dataset(run.train))
     facts = image_facts(manifest, rows.index.to_numpy(), manifest.train_cameras)
-    paths = [root / path for path in rows["path"]]
-    image = recipe.image
-    return ImageTable(paths, facts, image.height, image.width, TRAIN_RESAMPLING)
+    paths, image = rows["path"].tolist(), recipe.image
+    return ImageTable(storage, paths, facts, image.height, image.width, TRAIN_RESAMPLING)
 
 
 def _write_history(path: Path, history: list[dict[str, float]]) -> None:

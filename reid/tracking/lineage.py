@@ -61,7 +61,8 @@ def ethics_tags(ethics: EthicsRecord | None) -> dict[str, str]:
         "data.status": ethics.status,
         "data.consent": ethics.consent,
     }
-    if ethics.acknowledged_by:
+    if ethics.status == "withdrawn":
+        tags["data.ethics"] = "withdrawn"
         tags["data.acknowledged_by"] = ethics.acknowledged_by
     return tags
 

@@ -38,6 +38,7 @@ def describe_lineage(
         "licence": card.licence,
         "status": card.status,
         "consent": card.consent,
+        "acknowledged_by": card.acknowledged_by,
         "intended_use": intended_use,
         "git_commit": card.git_commit,
         "parents": list(card.parents),
@@ -60,6 +61,7 @@ def describe_lineage(
 
 def render_model_card(lineage: Mapping[str, Any], metrics: Mapping[str, float]) -> str:
     """Write the model card, with every metric under its full name."""
+    used_by = lineage["acknowledged_by"]
     facts = (
         ("Method", lineage["method"]),
         ("Study and run", f"{lineage['study']} / {lineage['run']}"),
@@ -67,6 +69,7 @@ def render_model_card(lineage: Mapping[str, Any], metrics: Mapping[str, float]) 
         ("Licence of the training data", lineage["licence"]),
         ("Status of the training data", lineage["status"] or "not stated"),
         ("Consent of the people shown", lineage["consent"] or "not stated"),
+        *((("Withdrawn data used by", used_by),) if used_by else ()),
         ("Trained from", ", ".join(lineage["parents"]) or "random weights"),
         ("Code", lineage["git_commit"] or "unknown"),
         ("Seed, epochs, precision", "{seed}, {epochs}, {precision}".format_map(lineage)),

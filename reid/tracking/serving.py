@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from reid.data.images import TEST_RESAMPLING, Batch, read_image
+from reid.data.storage.folder import FolderStorage
 from reid.errors import DataError
 from reid.methods.embedding import best_device, embed_batch
 from reid.methods.model_directory import LoadedModel
@@ -42,11 +43,12 @@ def embed_input(model: LoadedModel, images: Any) -> NDArray[np.float32]:
 def _blocks(model: LoadedModel, images: Any) -> Iterator[list[NDArray[np.uint8]]]:
     """Yield resized images [height, width, 3], at most one forward pass of them at a time."""
     size = model.recipe.image
+    files = FolderStorage(Path())  # relative names are those of the process; absolute ones stay
     items = _file_names(images) if isinstance(images, pd.DataFrame) else _pixels(images)
     for start in range(0, len(items), model.recipe.embed_batch):
         block = items[start : start + model.recipe.embed_batch]
         yield [
-            read_image(Path(item), size.height, size.width, TEST_RESAMPLING)
+            read_image(files, item, size.height, size.width, TEST_RESAMPLING)
             if isinstance(item, str)
             else np.asarray(
                 Image.fromarray(item).resize((size.width, size.height), TEST_RESAMPLING)

@@ -4,17 +4,24 @@ A check takes the manifest's frame and answers for each row whether the row obey
 does not concern obeys it. The suite then expects every answer to be true.
 """
 
-from pathlib import Path
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import numpy as np
 import pandas as pd
 
 from reid.data.manifest import SCHEMA
+from reid.data.storage import Storage
+from reid.validation.copies import (
+    TEST_SPLITS,
+    Mask,
+    no_duplicate_bytes_across_train_test,
+    no_duplicate_bytes_within_split,
+    no_query_copy_in_gallery,
+)
+from reid.validation.evidence import Evidence
 
-TEST_SPLITS = ("query", "gallery", "test_pool")
-
-Mask = pd.Series
-"""One boolean per row of the frame."""
+# Of a broken image it is still known who it shows, from its name.
+_KNOWN = ("ok", "broken")
 
 
 def required_present(frame: pd.DataFrame) -> Mask:
@@ -35,15 +42,22 @@ def train_test_ids_disjoint(frame: pd.DataFrame) -> Mask:
     return ~(ok & frame["split"].isin(TEST_SPLITS) & frame["pid_key"].isin(trained))
 
 
-def query_has_match(frame: pd.DataFrame, exclude_same_camera: bool) -> Mask:
-    """Each query finds its person in the gallery, seen by another camera if that is the protocol.
+def query_has_match(
+    frame: pd.DataFrame, exclude_same_camera: bool, places: Mapping[int, int]
+) -> Mask:
+    """Each query finds its person in the gallery, seen elsewhere if that is the protocol.
 
     A broken gallery image counts: who is shown, and by which camera, is known from its name, and
     that it does not decode is the finding of another rule.
+
+    Args:
+        frame: Rows of the manifest.
+        exclude_same_camera: Whether images of the query's own place do not count.
+        places: Camera to the camera whose place it shares; the others stand alone.
     """
-    camera = frame["camid"].fillna(-1).astype(np.int64)
-    keys = pd.DataFrame({"pid_key": frame["pid_key"], "camera": camera})
-    gallery = keys[(frame["split"] == "gallery") & frame["flag"].isin(["ok", "broken"])]
+    place = frame["camid"].fillna(-1).astype(np.int64).replace(dict(places))
+    keys = pd.DataFrame({"pid_key": frame["pid_key"], "place": place})
+    gallery = keys[(frame["split"] == "gallery") & frame["flag"].isin(_KNOWN)]
     matches = keys["pid_key"].map(gallery["pid_key"].value_counts()).fillna(0)
     if exclude_same_camera:
         same = gallery.value_counts().reindex(pd.MultiIndex.from_frame(keys), fill_value=0)
@@ -51,43 +65,27 @@ def query_has_match(frame: pd.DataFrame, exclude_same_camera: bool) -> Mask:
     return ~is_scored_query(frame) | (matches > 0)
 
 
+def pool_has_match(frame: pd.DataFrame) -> Mask:
+    """Each person of a test set that is only split at evaluation has two images or more."""
+    pool = (frame["split"] == "test_pool") & frame["flag"].isin(_KNOWN)
+    images = frame["pid_key"].map(frame.loc[pool, "pid_key"].value_counts())
+    return ~pool | (images >= 2)
+
+
+def both_modalities_per_test_id(frame: pd.DataFrame) -> Mask:
+    """Each person of gallery and test pool is seen in colour and in infrared, queries included.
+
+    A query whose person is not in the gallery is the finding of another rule.
+    """
+    known = frame["flag"].isin(_KNOWN) & frame["split"].isin(TEST_SPLITS)
+    seen = frame[known].groupby("pid_key")["modality"].nunique()
+    concerned = known & (frame["split"] != "query")
+    return ~concerned | (frame["pid_key"].map(seen) >= 2)
+
+
 def is_scored_query(frame: pd.DataFrame) -> Mask:
     """Tell which rows are queries that enter the score."""
     return (frame["split"] == "query") & (frame["flag"] == "ok")
-
-
-def no_duplicate_bytes_across_train_test(frame: pd.DataFrame) -> Mask:
-    """No file of the training set is also in the test set."""
-    decoded = frame["flag"] != "broken"
-    train = decoded & (frame["split"] == "train")
-    test = decoded & frame["split"].isin(TEST_SPLITS)
-    digest = _digest(frame)
-    shared = set(digest[train]) & set(digest[test])
-    return ~((train | test) & digest.isin(shared))
-
-
-def no_duplicate_bytes_within_split(frame: pd.DataFrame) -> Mask:
-    """No two files of a split are equal."""
-    where = pd.DataFrame({"split": frame["split"], "digest": _digest(frame)})
-    return ~where.duplicated(keep=False) | (frame["flag"] == "broken")
-
-
-def no_query_copy_in_gallery(frame: pd.DataFrame) -> Mask:
-    """No query is a copy of a gallery image of another person or camera."""
-    part = frame["split"].isin(["query", "gallery"]) & (frame["flag"] != "broken")
-    digest = _digest(frame)
-    rows = frame[part & digest.duplicated(keep=False)]
-    clashes = {
-        copied
-        for copied, group in rows.groupby(digest)
-        if group["split"].nunique() == 2 and len(group[["pid_key", "camid"]].drop_duplicates()) > 1
-    }
-    return ~(part & digest.isin(clashes))
-
-
-def _digest(frame: pd.DataFrame) -> pd.Series:
-    """Write digests as text: as bytes, pandas loses zeros at their end in `isin`."""
-    return frame["sha256"].map(bytes.hex)
 
 
 def camera_in_official_range(frame: pd.DataFrame, camera_count: int | None) -> Mask:
@@ -110,15 +108,35 @@ def labels_contiguous(frame: pd.DataFrame) -> Mask:
     return pd.Series(equal, index=frame.index)
 
 
-def listed_file_exists(frame: pd.DataFrame, images_root: Path) -> Mask:
-    """The file is there; images inside a container are not looked up."""
-    here = [":" in path or (images_root / path).is_file() for path in frame["path"]]
-    return pd.Series(here, index=frame.index)
+def listed_file_exists(frame: pd.DataFrame, storage: Storage) -> Mask:
+    """The file is there; of an image inside a container, the container."""
+    path = frame["path"]
+    place = path.where(~path.str.contains("://", regex=False), path.str.partition("#")[0] + "#_")
+    here = {where: storage.has(where) for where in place.unique()}
+    return place.map(here).astype(bool)
 
 
 def modality_matches_band(frame: pd.DataFrame) -> Mask:
     """Colour images are visible light; infrared ones are near infrared or thermal."""
     return (frame["modality"] == "rgb") == (frame["band"] == "visible")
+
+
+def modality_matches_camera(frame: pd.DataFrame, gives: Collection[tuple[int, str]]) -> Mask:
+    """The camera gives images of this modality.
+
+    Args:
+        frame: Rows of the manifest.
+        gives: Pairs of camera and modality that occur; cameras in no pair are not looked at. If
+            there are no pairs, a camera gives the one modality that most of its images have.
+    """
+    known = frame["camid"].notna()
+    camera = frame["camid"].fillna(-1).astype(np.int64)
+    if not gives:
+        most = pd.crosstab(camera[known], frame.loc[known, "modality"]).idxmax(axis=1)
+        return ~known | (frame["modality"] == camera.map(most))
+    pairs = pd.MultiIndex.from_arrays([camera, frame["modality"]])
+    listed = camera.isin({number for number, _ in gives})
+    return ~listed | pairs.isin(list(gives))
 
 
 def track_time_ordered(frame: pd.DataFrame) -> Mask:
@@ -145,31 +163,38 @@ def aspect(frame: pd.DataFrame) -> pd.Series:
     return frame["height"] / frame["width"].where(frame["flag"] != "broken")
 
 
-def check_images(
-    frame: pd.DataFrame, images_root: Path, camera_count: int | None, exclude_same_camera: bool
-) -> pd.DataFrame:
-    """Compute every rule for every row.
+CHECKS: dict[str, Callable[[Evidence], pd.Series]] = {
+    "required_present": lambda e: required_present(e.frame),
+    "sha256_length": lambda e: sha256_length(e.frame),
+    "train_test_ids_disjoint": lambda e: train_test_ids_disjoint(e.frame),
+    "query_has_match": lambda e: query_has_match(e.frame, e.exclude_same_camera, e.cameras.places),
+    "pool_has_match": lambda e: pool_has_match(e.frame),
+    "image_decodes": lambda e: e.frame["flag"] != "broken",
+    "shorter_side": lambda e: shorter_side(e.frame),
+    "aspect": lambda e: aspect(e.frame),
+    "no_duplicate_bytes_across_train_test": lambda e: no_duplicate_bytes_across_train_test(e.frame),
+    "no_duplicate_bytes_within_split": lambda e: no_duplicate_bytes_within_split(e.frame),
+    "no_query_copy_in_gallery": lambda e: no_query_copy_in_gallery(e.frame),
+    "camera_in_official_range": lambda e: camera_in_official_range(
+        e.frame, e.manifest.meta.camera_count
+    ),
+    "labels_contiguous": lambda e: labels_contiguous(e.frame),
+    "listed_file_exists": lambda e: listed_file_exists(e.frame, e.storage),
+    "modality_matches_band": lambda e: modality_matches_band(e.frame),
+    "modality_matches_camera": lambda e: modality_matches_camera(e.frame, e.cameras.gives),
+    "both_modalities_per_test_id": lambda e: both_modalities_per_test_id(e.frame),
+    "track_time_ordered": lambda e: track_time_ordered(e.frame),
+    "junk_distractor_only_in_gallery": lambda e: junk_distractor_only_in_gallery(e.frame),
+}
+"""Column of the table of images to what computes it: a rule, or one of two measures."""
 
-    Returns:
-        One column per rule, named like the rule, and the two measures `shorter_side`, `aspect`.
+
+def check_images(evidence: Evidence, columns: Iterable[str]) -> pd.DataFrame:
+    """Compute rules for every row.
+
+    Args:
+        evidence: What to look at.
+        columns: What a suite asks for; names that are not in `CHECKS` are left out.
     """
-    return pd.DataFrame(
-        {
-            "required_present": required_present(frame),
-            "sha256_length": sha256_length(frame),
-            "train_test_ids_disjoint": train_test_ids_disjoint(frame),
-            "query_has_match": query_has_match(frame, exclude_same_camera),
-            "image_decodes": frame["flag"] != "broken",
-            "shorter_side": shorter_side(frame),
-            "aspect": aspect(frame),
-            "no_duplicate_bytes_across_train_test": no_duplicate_bytes_across_train_test(frame),
-            "no_duplicate_bytes_within_split": no_duplicate_bytes_within_split(frame),
-            "no_query_copy_in_gallery": no_query_copy_in_gallery(frame),
-            "camera_in_official_range": camera_in_official_range(frame, camera_count),
-            "labels_contiguous": labels_contiguous(frame),
-            "listed_file_exists": listed_file_exists(frame, images_root),
-            "modality_matches_band": modality_matches_band(frame),
-            "track_time_ordered": track_time_ordered(frame),
-            "junk_distractor_only_in_gallery": junk_distractor_only_in_gallery(frame),
-        }
-    )
+    computed = {name: CHECKS[name](evidence) for name in sorted(CHECKS.keys() & set(columns))}
+    return pd.DataFrame(computed, index=evidence.frame.index)

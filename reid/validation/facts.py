@@ -3,108 +3,155 @@
 A column belongs to one rule and is empty in the rows of the other rules, where nothing is expected.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable
 
 import pandas as pd
 
-from reid.data.manifest import EthicsRecord, Manifest, count_splits
 from reid.validation.checks import is_scored_query, query_has_match
-from reid.validation.official import OfficialCount
-
-COLUMNS = (
-    "subject",
-    "label_images",
-    "label_cameras",
-    "all_cameras_in_train",
-    "official_counts",
-    "official_counts_literature",
-    "no_unlisted_images",
-    "ethics_record_present",
-    "valid_queries",
-)
-"""Columns of the table: what a row is about, then one column per rule."""
-
-_COUNTED = ("label_images", "label_cameras", "valid_queries")
+from reid.validation.copies import leaked_test_images, near_duplicates
+from reid.validation.evidence import Evidence
+from reid.validation.official import compare_counts
+from reid.validation.profile import compare_profiles, measure_profile
+from reid.validation.spread import label_spread
 
 STATUSES = ("open", "research", "agreement", "withdrawn")
 CONSENTS = ("yes", "no", "synthetic", "unknown")
 
-Fact = dict[str, Any]
+Table = pd.DataFrame
+"""`subject`: what a row is about; and the columns of one rule."""
 
 
-def collect_facts(
-    manifest: Manifest, exclude_same_camera: bool, official: Sequence[OfficialCount]
-) -> pd.DataFrame:
+def collect_facts(evidence: Evidence, columns: Iterable[str]) -> Table:
     """Gather the facts of a data set.
 
     Args:
-        manifest: The data set.
-        exclude_same_camera: Whether the protocol drops gallery images of the query's camera.
-        official: Counts that the data set must have; none for a subset, which need not show
-            every camera in training either. A generated world is always complete.
+        evidence: What to look at.
+        columns: What a suite asks for; names that are not in `FACTS` are left out.
 
     Returns:
-        A frame with the columns `COLUMNS`.
+        `subject`, and one column for each of `columns` that is known.
     """
-    facts = [
-        *_label_support(manifest),
-        *(_train_cameras(manifest) if official or manifest.meta.generator else ()),
-        *_official_counts(manifest, official),
-        *({"subject": path, "no_unlisted_images": False} for path in manifest.meta.unlisted),
-        _ethics(manifest.meta.ethics),
-        *_valid_queries(manifest, exclude_same_camera),
-    ]
-    frame = pd.DataFrame(facts, columns=list(COLUMNS))
-    return frame.astype(dict.fromkeys(_COUNTED, float))
+    known = {name: makers for name, makers in FACTS.items() if name in set(columns)}
+    tables = [make(evidence) for make in dict.fromkeys(known.values())]
+    filled = [table for table in tables if len(table)]
+    every = pd.concat(filled, ignore_index=True) if filled else pd.DataFrame()
+    return every.reindex(columns=["subject", *known])
 
 
-def _label_support(manifest: Manifest) -> Iterator[Fact]:
-    for key, rows in manifest.train.groupby("pid_key", sort=True):
-        yield {
-            "subject": f"person {key}",
-            "label_images": len(rows),
-            "label_cameras": rows["camid"].nunique(),
+def _label_support(evidence: Evidence) -> Table:
+    """Count images and, where they are known, cameras of each person to train on."""
+    train = evidence.manifest.train
+    people = train.groupby("pid_key", sort=True)
+    images = people.size()
+    table = pd.DataFrame(
+        {
+            "subject": [f"person {key}" for key in images.index],
+            "label_images": images.to_numpy(float),
         }
+    )
+    if train["camid"].notna().any():
+        table["label_cameras"] = people["camid"].nunique().to_numpy(float)
+    return table
 
 
-def _train_cameras(manifest: Manifest) -> Iterator[Fact]:
-    seen = manifest.train_cameras
-    if seen:
-        for camera in range(manifest.meta.camera_count or 0):
-            yield {"subject": f"camid {camera}", "all_cameras_in_train": camera in seen}
+def _train_cameras(evidence: Evidence) -> Table:
+    """List the cameras that training should show; a subset need not show them all."""
+    meta, seen = evidence.manifest.meta, evidence.manifest.train_cameras
+    complete = bool(evidence.official) or meta.generator is not None
+    cameras = range(meta.camera_count or 0) if seen and complete else range(0)
+    return pd.DataFrame(
+        {
+            "subject": [f"camid {camera}" for camera in cameras],
+            "all_cameras_in_train": [camera in seen for camera in cameras],
+        }
+    )
 
 
-def _official_counts(manifest: Manifest, official: Iterable[OfficialCount]) -> Iterator[Fact]:
-    counts = count_splits(manifest.frame)
-    for entry in official:
-        column = "official_counts"
-        if entry.confidence == "literature":
-            column = "official_counts_literature"
-        for name, expected in entry.cells().items():
-            found = counts.get(entry.split, {}).get(name, 0)
-            subject = f"{entry.split} {name}: {found}, officially {expected}"
-            yield {"subject": subject, column: found == expected}
+def _counts(evidence: Evidence) -> Table:
+    table = compare_counts(evidence.frame, evidence.official, literature=False)
+    return table.rename(columns={"agrees": "official_counts"})
 
 
-def _ethics(record: EthicsRecord | None) -> Fact:
+def _counts_in_literature(evidence: Evidence) -> Table:
+    table = compare_counts(evidence.frame, evidence.official, literature=True)
+    return table.rename(columns={"agrees": "official_counts_literature"})
+
+
+def _unlisted(evidence: Evidence) -> Table:
+    return _false("no_unlisted_images", evidence.manifest.meta.unlisted)
+
+
+def _ethics(evidence: Evidence) -> Table:
+    record = evidence.manifest.meta.ethics
     if record is None:
-        return {"subject": "no ethics record", "ethics_record_present": False}
+        return _false("ethics_record_present", ["no ethics record"])
     stated = bool(record.licence) and record.status in STATUSES and record.consent in CONSENTS
-    acknowledged = record.status != "withdrawn" or bool(record.acknowledged_by)
     subject = f"licence '{record.licence}', status {record.status}, consent {record.consent}"
-    if not acknowledged:
-        subject += ", not acknowledged"
-    return {"subject": subject, "ethics_record_present": stated and acknowledged}
+    return pd.DataFrame({"subject": [subject], "ethics_record_present": [stated]})
 
 
-def _valid_queries(manifest: Manifest, exclude_same_camera: bool) -> Iterator[Fact]:
-    """Count queries with an answer; a data set without any test image has no such fact."""
-    frame = manifest.frame
+def _acknowledgement(evidence: Evidence) -> Table:
+    """Ask for a word on data that their authors have withdrawn."""
+    record = evidence.manifest.meta.ethics
+    if record is None or record.status != "withdrawn":
+        return _false("withdrawn_acknowledged", [])
+    name = evidence.manifest.meta.benchmark or evidence.manifest.meta.dataset
+    subject = f'{name} is withdrawn: add acknowledge_withdrawn: "<who, and why>"'
+    acknowledged = bool(record.acknowledged_by)
+    return pd.DataFrame({"subject": [subject], "withdrawn_acknowledged": [acknowledged]})
+
+
+def _valid_queries(evidence: Evidence) -> Table:
+    """Count queries with an answer; a data set without query and gallery has no such fact."""
+    frame, exclude = evidence.frame, evidence.exclude_same_camera
     if not frame["split"].isin(["query", "gallery"]).any():
-        return
+        return pd.DataFrame()
     queries = is_scored_query(frame)
-    valid = int((queries & query_has_match(frame, exclude_same_camera)).sum())
-    other = " of another camera" if exclude_same_camera else ""
+    valid = int((queries & query_has_match(frame, exclude, evidence.cameras.places)).sum())
+    other = " of another camera" if exclude else ""
     subject = f"{valid} of {int(queries.sum())} queries have a gallery image{other}"
-    yield {"subject": subject, "valid_queries": valid}
+    return pd.DataFrame({"subject": [subject], "valid_queries": [float(valid)]})
+
+
+def _near_duplicates(evidence: Evidence) -> Table:
+    column = "no_near_duplicates_across_train_test"
+    return near_duplicates(evidence.frame).rename(columns={"distinct": column})
+
+
+def _leaks(evidence: Evidence) -> Table:
+    table = leaked_test_images(evidence.frame, evidence.others)
+    return table.rename(columns={"clean": "no_test_image_in_pretrain"})
+
+
+def _spread(evidence: Evidence) -> Table:
+    return label_spread(evidence.frame).rename(columns={"spread": "label_spread"})
+
+
+def _drift(evidence: Evidence) -> Table:
+    if evidence.profile is None:
+        return pd.DataFrame()
+    return compare_profiles(measure_profile(evidence.manifest, evidence.storage), evidence.profile)
+
+
+def _false(column: str, subjects: Iterable[str]) -> Table:
+    subjects = list(subjects)
+    return pd.DataFrame({"subject": subjects, column: [False] * len(subjects)})
+
+
+FACTS: dict[str, Callable[[Evidence], Table]] = {
+    "label_images": _label_support,
+    "label_cameras": _label_support,
+    "all_cameras_in_train": _train_cameras,
+    "official_counts": _counts,
+    "official_counts_literature": _counts_in_literature,
+    "no_unlisted_images": _unlisted,
+    "ethics_record_present": _ethics,
+    "withdrawn_acknowledged": _acknowledgement,
+    "valid_queries": _valid_queries,
+    "no_near_duplicates_across_train_test": _near_duplicates,
+    "no_test_image_in_pretrain": _leaks,
+    "label_spread": _spread,
+    "mean_drift": _drift,
+    "std_drift": _drift,
+}
+"""Column of the table of facts to what computes it."""

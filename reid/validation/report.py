@@ -2,13 +2,18 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
+
+import pandas as pd
 
 from reid.files import write_whole
+from reid.validation.rules import STORED_AS, Severity
 
 ITEMS_SHOWN = 20
+
+_SEVERITIES: dict[str, Severity] = {word: severity for severity, word in STORED_AS.items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,17 +22,18 @@ class Outcome:
 
     Args:
         name: Name of the expectation.
-        severity: An `error` stops the pipeline.
-        success: Whether it holds.
+        severity: An `error` stops the pipeline, a `warning` is something to look at, an `info` is
+            only told.
+        success: Whether it holds; an `info` has nothing to hold and always succeeds.
         says: The expectation in words.
-        count: Number of rows that break it.
+        count: Number of rows that break it, or, for an `info`, that stand out.
         items: The first `ITEMS_SHOWN` of them: paths, or what a fact is about.
         pids: The distinct numbers of the persons on these rows.
         remedy: What to do about it.
     """
 
     name: str
-    severity: Literal["error", "warning"]
+    severity: Severity
     success: bool
     says: str
     count: int
@@ -44,12 +50,14 @@ class GateReport:
         dataset: Key of the data set.
         manifest_digest: Digest of the manifest that was looked at.
         suite: Name of the suite.
+        counts: Per split what `reid.data.manifest.count_splits` counts.
         expectations: One outcome per name and severity, in the order of the suite.
     """
 
     dataset: str
     manifest_digest: str
     suite: str
+    counts: Mapping[str, Mapping[str, int]]
     expectations: tuple[Outcome, ...]
 
     @property
@@ -62,6 +70,27 @@ class GateReport:
         """What the user should look at."""
         return tuple(o for o in self.expectations if not o.success and o.severity == "warning")
 
+    @property
+    def notes(self) -> tuple[Outcome, ...]:
+        """What stands out, without being wrong."""
+        return tuple(o for o in self.expectations if o.severity == "info" and o.count)
+
+    @property
+    def verdict(self) -> str:
+        """The report in one line."""
+        failed, warned, noted = (
+            _number(outcomes, word)
+            for outcomes, word in (
+                (self.errors, "error"),
+                (self.warnings, "warning"),
+                (self.notes, "note"),
+            )
+        )
+        if self.errors:
+            names = ", ".join(outcome.name for outcome in self.errors)
+            return f"FAILED: {failed} ({names}), {warned}, {noted}"
+        return f"PASSED: no error, {warned}, {noted}; {len(self.expectations)} expectations"
+
     def save(self, path: Path) -> None:
         """Write the report as JSON; it holds no time, so equal data give equal bytes."""
         content = {
@@ -71,17 +100,18 @@ class GateReport:
             "success": not self.errors,
             "errors": [outcome.name for outcome in self.errors],
             "warnings": [outcome.name for outcome in self.warnings],
+            "notes": [outcome.name for outcome in self.notes],
+            "counts": {split: dict(cells) for split, cells in self.counts.items()},
             "expectations": [dataclasses.asdict(outcome) for outcome in self.expectations],
         }
         write_whole(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
-def read_outcome(entry: Mapping[str, Any], pid_of: Mapping[str, int]) -> Outcome:
-    """Read the outcome of one expectation.
+def read_outcome(entry: Mapping[str, Any]) -> Outcome:
+    """Read the outcome of one expectation, without the persons concerned.
 
     Args:
         entry: An expectation validation result of Great Expectations, as JSON.
-        pid_of: Person by path.
     """
     config, result, trouble = (
         entry["expectation_config"],
@@ -93,15 +123,35 @@ def read_outcome(entry: Mapping[str, Any], pid_of: Mapping[str, int]) -> Outcome
     items += [f"column {name}" for name in _missing_columns(result)]
     if message := _exception(trouble):
         items.append(message)
+    severity = _SEVERITIES[config["severity"]]
     return Outcome(
         name=config["meta"]["name"],
-        severity="warning" if config["severity"] == "warning" else "error",
-        success=entry["success"],
+        severity=severity,
+        success=entry["success"] or (severity == "info" and not message),
         says=config["description"],
         count=max(int(result.get("unexpected_count") or 0), len(items)),
         items=tuple(items[:ITEMS_SHOWN]),
-        pids=tuple(sorted({pid_of[item] for item in items if item in pid_of})),
+        pids=(),
         remedy=config["meta"]["remedy"],
+    )
+
+
+def add_persons(outcomes: Iterable[Outcome], frame: pd.DataFrame) -> tuple[Outcome, ...]:
+    """Name the persons on the images that outcomes list.
+
+    Args:
+        outcomes: As read.
+        frame: Rows of the manifest.
+    """
+    outcomes = tuple(outcomes)
+    listed = {item for outcome in outcomes for item in outcome.items}
+    rows = frame[frame["path"].isin(listed) & frame["pid"].notna()]
+    pid_of = dict(zip(rows["path"], rows["pid"].astype(int), strict=True))
+    return tuple(
+        dataclasses.replace(
+            outcome, pids=tuple(sorted({pid_of[i] for i in outcome.items if i in pid_of}))
+        )
+        for outcome in outcomes
     )
 
 
@@ -122,8 +172,12 @@ def _join(first: Outcome, second: Outcome) -> Outcome:
         says=f"{first.says} {second.says}",
         count=first.count + second.count,
         items=items,
-        pids=tuple(sorted({*first.pids, *second.pids})),
+        remedy=second.remedy if first.success and not second.success else first.remedy,
     )
+
+
+def _number(outcomes: Sequence[Outcome], word: str) -> str:
+    return f"{len(outcomes) or 'no'} {word}{'' if len(outcomes) < 2 else 's'}"
 
 
 def _missing_columns(result: Mapping[str, Any]) -> list[str]:

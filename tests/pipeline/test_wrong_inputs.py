@@ -10,31 +10,19 @@ import yaml
 from filelock import FileLock
 from PIL import Image
 
-from reid.cli import main
 from reid.stages.paths import manifest_file
+
+from .command_line import CommandLine
 
 ROOT = Path(__file__).parents[2]
 
 
-class Workspace:
+class Workspace(CommandLine):
     """A project folder with a tiny Market-1501 copy in `raw/market1501`."""
 
     def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        self.folder, self._capsys = folder, capsys
-        self.raw = folder / "raw/market1501"
-
-    def fails(self, *arguments: str) -> tuple[int, str]:
-        """Run a command that must fail; return its exit code and its only line."""
-        code = main(arguments)
-        lines = self._capsys.readouterr().err.strip().splitlines()
-        errors = [line for line in lines if line.startswith("error: ")]
-        assert len(errors) == 1, lines
-        assert lines[-1] == errors[0]
-        return code, errors[0]
-
-    def works(self, *arguments: str) -> None:
-        assert main(arguments) == 0, self._capsys.readouterr().err
-        self._capsys.readouterr()
+        super().__init__(capsys)
+        self.folder, self.raw = folder, folder / "raw/market1501"
 
     def image(self, name: str, shade: int) -> None:
         path = self.raw / name
@@ -62,11 +50,17 @@ def workspace(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
     shutil.copytree(ROOT / "params", tmp_path / "params")
     made = Workspace(tmp_path, capsys)
-    source = {"reader": "market1501", "root": "raw/market1501", "official": False}
+    mine = {
+        "made_from": "raw/market1501",
+        "compared_with": "data/mine",
+        "source": {"reader": "market1501", "official": False},
+        "suite": "person",
+        "protocols": ["market"],
+    }
     run = {"train": "mine", "test": "mine", "transfer": "mine"}
     made.edit_study(
         study="wrong",
-        datasets={"mine": {"source": source, "suite": "person", "protocols": ["market"]}},
+        datasets={"mine": mine},
         run_defaults={},
         runs={
             method: {**run, "method": method, "recipe": f"params/methods/{method}/smoke.yaml"}

@@ -20,6 +20,7 @@ FLOORS = [
     {"validation"},
     {"tracking"},
     {"stages"},
+    {"cli_data"},
     {"cli"},
 ]
 """From the ground up; rooms of one floor may import each other only on the ground floor."""

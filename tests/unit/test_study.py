@@ -16,6 +16,12 @@ def test_stored_studies_are_valid_and_named_after_their_file(path: Path) -> None
     assert load_study(path).study == path.stem
 
 
+@pytest.mark.parametrize("path", STUDIES, ids=lambda p: p.stem)
+def test_no_shipped_study_uses_withdrawn_data(path: Path) -> None:
+    readers = {entry.source.reader for entry in load_study(path).datasets.values()}
+    assert readers.isdisjoint({"dukemtmcreid", "occluded_duke"})
+
+
 def test_the_active_study_is_committed_as_demo() -> None:
     """Whoever works here may have another one in place; a clone starts with the demo."""
     root = Path(__file__).parents[2]

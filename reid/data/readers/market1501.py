@@ -1,24 +1,22 @@
 """The layout of Market-1501: three folders, everything else in the file name."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Literal, get_args
 
 from reid.data.manifest import EthicsRecord
-from reid.data.readers.reading import (
-    BAD_NAME,
-    NOT_AN_IMAGE,
-    OTHER_FOLDER,
-    SIDECAR,
-    Ignored,
-    Reading,
-    Row,
-    is_image,
-    is_sidecar,
-    walk,
+from reid.data.readers.reading import BAD_NAME, OTHER_FOLDER, Reading, Row
+from reid.data.readers.sorting import (
+    accident_warnings,
+    accidents,
+    any_named,
+    find_home,
+    homes_of,
+    require_splits,
+    sort_files,
 )
+from reid.data.storage import Storage
 from reid.errors import DataError, ParamsError
 
 TimeMode = Literal["recorded", "qaconv"]
@@ -32,6 +30,7 @@ ETHICS = EthicsRecord(
 )
 
 SPLIT_FOLDERS = {"bounding_box_train": "train", "query": "query", "bounding_box_test": "gallery"}
+MARKERS = tuple(f"{folder}/" for folder in SPLIT_FOLDERS)
 DISTRACTOR_FOLDER = "images"
 DISTRACTORS_OFF = "the 500k option is off"
 
@@ -42,13 +41,18 @@ NAME = re.compile(
 )
 
 
+def is_market1501(paths: Sequence[str]) -> bool:
+    """Tell from the files whether this is the layout of Market-1501."""
+    return bool(homes_of(paths, MARKERS)) and any_named(paths, "bounding_box_train", NAME)
+
+
 def read_market1501(
-    root: Path, *, use_500k: bool = False, time_mode: TimeMode = "recorded"
+    storage: Storage, *, use_500k: bool = False, time_mode: TimeMode = "recorded"
 ) -> Reading:
-    """Read a folder in the layout of Market-1501.
+    """Read files in the layout of Market-1501.
 
     Args:
-        root: The folder that holds `bounding_box_train`, or the one above it.
+        storage: Folder or archive that holds `bounding_box_train`, here or further down.
         use_500k: Add the distractors in `images/` to the gallery.
         time_mode: How frames of several sequences become one time. `recorded` lays the sequences
             of a camera end to end; `qaconv` repeats the offsets of QAConv (Liao and Shao, 2020),
@@ -61,51 +65,44 @@ def read_market1501(
     if time_mode not in get_args(TimeMode):
         expected = f"one of {', '.join(get_args(TimeMode))}"
         raise ParamsError(f"time_mode '{time_mode}'", expected, "Correct the option.")
-    home = find_home(root)
-    rows: list[Row] = []
-    ignored: list[Ignored] = []
-    for path in walk(root):
-        reason = _reason_to_ignore(path, home, use_500k)
-        if reason is None:
-            rows.append(parse_row(path))
-        else:
-            ignored.append(Ignored(path, reason))
-    _check_splits(rows, root)
-    unlisted = tuple(file.path for file in ignored if file.reason == BAD_NAME)
+    paths = storage.files()
+    home = find_home(storage, paths, MARKERS)
+
+    def known(path: str) -> str | None:
+        folder = path.removeprefix(home).rpartition("/")[0]
+        if folder == DISTRACTOR_FOLDER and not use_500k:
+            return DISTRACTORS_OFF
+        if folder not in ("", *SPLIT_FOLDERS, DISTRACTOR_FOLDER):
+            return OTHER_FOLDER
+        return None
+
+    rows, ignored = sort_files(paths, home, judge, known)
+    require_splits(
+        [row for row in rows if not _is_extra(row)],
+        storage,
+        tuple(SPLIT_FOLDERS.values()),
+        "query/0002_c1s1_000451_03.jpg",
+    )
     return Reading(
         layout=LAYOUT,
         parser_version=PARSER_VERSION,
         benchmark="market1501_500k" if use_500k else "market1501",
         rows=tuple(add_timestamps(rows, time_mode)),
         ignored=tuple(ignored),
-        warnings=tuple(f"{path}: ignored, {BAD_NAME}" for path in unlisted),
-        unlisted=unlisted,
+        warnings=accident_warnings(ignored),
+        unlisted=accidents(ignored),
         camera_count=CAMERA_COUNT,
         ethics=ETHICS,
     )
 
 
-def find_home(root: Path) -> str:
-    """Find the folder that holds the split folders: `root` itself, or one in it.
-
-    Returns:
-        Prefix of all paths below that folder, relative to `root`: empty, or a name and a slash.
-    """
-    if not root.is_dir():
-        raise DataError(f"{root}: no such folder", "a data set", "Check where the data lie.")
-    nested = [f"{folder.name}/" for folder in sorted(root.iterdir()) if folder.is_dir()]
-    homes = [home for home in ["", *nested] if (root / home / "bounding_box_train").is_dir()]
-    if not homes:
-        raise DataError(
-            f"{root}: no folder bounding_box_train, here or one level down",
-            f"{', '.join(SPLIT_FOLDERS)}",
-            "Point to the unpacked Market-1501 folder.",
-        )
-    if homes[0] and len(homes) > 1:
-        raise DataError(
-            f"{root}: {len(homes)} data sets ({', '.join(homes)})", "one", "Point to one of them."
-        )
-    return homes[0]
+def judge(path: str) -> Row | str:
+    """Make a row of an image by its path below the home of the data set."""
+    folder, _, name = path.rpartition("/")
+    match = NAME.fullmatch(name)
+    if not folder:
+        return OTHER_FOLDER
+    return BAD_NAME if match is None else parse_row(path)
 
 
 def parse_row(path: str) -> Row:
@@ -160,30 +157,3 @@ def _camera_and_sequence(row: Row) -> tuple[str, int]:
 
 def _is_extra(row: Row) -> bool:
     return row.path.split("/")[-2] == DISTRACTOR_FOLDER
-
-
-def _reason_to_ignore(path: str, home: str, use_500k: bool) -> str | None:
-    """Say why a file is no image of the protocol; None if it is one."""
-    if is_sidecar(path):
-        return SIDECAR
-    folder, _, name = path.removeprefix(home).rpartition("/")
-    if not folder:
-        return OTHER_FOLDER if is_image(path) else NOT_AN_IMAGE
-    if not path.startswith(home) or folder not in (*SPLIT_FOLDERS, DISTRACTOR_FOLDER):
-        return OTHER_FOLDER
-    if folder == DISTRACTOR_FOLDER and not use_500k:
-        return DISTRACTORS_OFF
-    if not is_image(path):
-        return NOT_AN_IMAGE
-    return None if NAME.fullmatch(name) else BAD_NAME
-
-
-def _check_splits(rows: Iterable[Row], root: Path) -> None:
-    found = {row.split for row in rows if not _is_extra(row)}
-    for folder, split in SPLIT_FOLDERS.items():
-        if split not in found:
-            raise DataError(
-                f"{root}: no image in {folder}",
-                "names such as 0002_c1s1_000451_03.jpg",
-                "Unpack the data set again, or point to its folder.",
-            )

@@ -1,9 +1,7 @@
 """What every reader gives, and the rules that all readers share."""
 
 import dataclasses
-import os
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 
 from reid.data.manifest import EthicsRecord
 
@@ -11,8 +9,11 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 
 SIDECAR = "AppleDouble sidecar"
 NOT_AN_IMAGE = "not an image"
+LIST_FILE = "list file"
+LABEL_FILE = "label file"
 OTHER_FOLDER = "folder not part of the protocol"
 BAD_NAME = "name does not match the grammar"
+UNLISTED = "not in any list file"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -20,8 +21,9 @@ class Row:
     """What a file's name and the lists of its data set say about one image.
 
     The fields are columns of the manifest of the same names; see `reid.data.manifest.SCHEMA`.
-    Label, size and hashes are not here: `reid.data.indexing` finds them. `pid_key` is None where
-    the number of the person is unique in the data set.
+    Label, size and hashes are not here: `reid.data.indexing` finds them. `pid_space` separates
+    persons where a data set numbers its parts independently: two persons are the same only if
+    both space and number are.
     """
 
     path: str
@@ -33,7 +35,7 @@ class Row:
     variant: str = ""
     alias_paths: tuple[str, ...] = ()
     trial_roles: Mapping[str, str] | None = None
-    pid_key: str | None = None
+    pid_space: str = ""
     noisy_label: bool = False
     viewid: int = -1
     modality: str = "rgb"
@@ -58,14 +60,15 @@ class Ignored:
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """A folder as its reader understood it, before any image is opened.
+    """A data set as its reader understood it, before any image is opened.
 
     Args:
         layout: Name of the reader.
-        parser_version: To be raised whenever the same folder would give other rows.
-        benchmark: The public data set that the layout was made for, of which this folder is taken
-            to be a copy or a part; None if there is none.
-        rows: One per image, in the order of the paths.
+        parser_version: To be raised whenever the same files would give other rows.
+        benchmark: The public data set of which these files are taken to be a copy or a part, a key
+            of the official counts; None if there is none.
+        rows: One per image, in the byte order of the paths. They can be gone through again; a
+            reader of millions of images makes them as they are asked for.
         ignored: Every other file.
         warnings: What the user should look at, one line each.
         unlisted: Paths of image files that the layout does not account for.
@@ -77,22 +80,13 @@ class Reading:
     layout: str
     parser_version: int
     benchmark: str | None
-    rows: tuple[Row, ...]
+    rows: Iterable[Row]
     ignored: tuple[Ignored, ...] = ()
     warnings: tuple[str, ...] = ()
     unlisted: tuple[str, ...] = ()
     camera_count: int | None = None
     ethics: EthicsRecord | None = None
     generator: Mapping[str, object] | None = None
-
-
-def walk(root: Path) -> list[str]:
-    """List the POSIX path of every file below `root`, relative to it, in byte order."""
-    found = []
-    for folder, _, names in os.walk(root, followlinks=True):
-        inside = Path(folder).relative_to(root)
-        found += [(inside / name).as_posix() for name in names]
-    return sorted(found)
 
 
 def is_sidecar(path: str) -> bool:

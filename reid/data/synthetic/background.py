@@ -4,8 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from reid.data.synthetic.keys import generator, uniform
+from reid.data.synthetic.keys import uniform
 from reid.data.synthetic.palette import CLOTH, RGB, draw_colour
+from reid.data.synthetic.tables import Bounds
 from reid.data.synthetic.world import WorldSpec
 
 WIDTH, HEIGHT = 512, 320
@@ -17,16 +18,17 @@ WARM_GREY = np.array([1.05, 1.01, 0.94])
 
 def paint_background(spec: WorldSpec, camera: int) -> Image.Image:
     """Background canvas of a camera at the painted resolution H, 2 H × 1.25 H."""
-    draw = generator(spec.seed, spec.domain, "bg", camera)
-    wall = _surface(draw, spec, 1.0)
-    floor = _surface(draw, spec, uniform(draw, (0.70, 0.95)))
+    draw = spec.draw("bg", camera)
+    levels = spec.camera_ranges(camera).wall
+    wall = _surface(draw, spec, levels)
+    floor = _surface(draw, spec, levels, uniform(draw, (0.70, 0.95)))
     picture = Image.new("RGB", (WIDTH, HEIGHT), wall)
     pen = ImageDraw.Draw(picture)
     horizon = round(HEIGHT * uniform(draw, (0.30, 0.62)))
     _wall_panels(pen, draw, wall, horizon)
     pen.rectangle((0, horizon, WIDTH, HEIGHT), fill=floor)
     _floor_lines(pen, draw, floor, horizon)
-    _things(pen, draw, spec, horizon)
+    _things(pen, draw, spec, levels, horizon)
     scale = spec.counts.paint_height / 256
     size = (round(WIDTH * scale), round(HEIGHT * scale))
     pixels = np.asarray(picture.resize(size, Image.Resampling.BOX), dtype=np.float32)
@@ -34,9 +36,11 @@ def paint_background(spec: WorldSpec, camera: int) -> Image.Image:
     return Image.fromarray(clouded)
 
 
-def _surface(draw: np.random.Generator, spec: WorldSpec, factor: float) -> RGB:
+def _surface(
+    draw: np.random.Generator, spec: WorldSpec, levels: Bounds, factor: float = 1.0
+) -> RGB:
     """A stony colour, warm grey with a tint; `background_colour` says how strong the tint is."""
-    level = uniform(draw, spec.ranges.wall) * factor
+    level = uniform(draw, levels) * factor
     tint = draw.normal(0.0, 4.0, 3) * spec.background_colour
     return _rgb(level * WARM_GREY + tint)
 
@@ -71,12 +75,16 @@ def _floor_lines(
 
 
 def _things(
-    pen: ImageDraw.ImageDraw, draw: np.random.Generator, spec: WorldSpec, horizon: int
+    pen: ImageDraw.ImageDraw,
+    draw: np.random.Generator,
+    spec: WorldSpec,
+    levels: Bounds,
+    horizon: int,
 ) -> None:
     """Posts, signs and boxes in cloth colours faded towards grey."""
     for _ in range(int(draw.integers(2, 7))):
         vivid = np.array(draw_colour(draw, CLOTH, 12.0).rgb, dtype=np.float64)
-        level = uniform(draw, spec.ranges.wall) * 0.85
+        level = uniform(draw, levels) * 0.85
         share = min(0.35 * spec.background_colour, 1.0)
         colour = _rgb(level * (1 - share) + (vivid - vivid.mean() * 0.4) * share)
         x, base = uniform(draw, (0, WIDTH)), horizon + uniform(draw, (-15, 45))

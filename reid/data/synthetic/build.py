@@ -1,4 +1,4 @@
-"""Writing of a whole world in the layout of Market-1501."""
+"""Writing of a whole world in the layout of its kind."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -8,8 +8,9 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from reid.data.synthetic.layout import LAYOUTS
 from reid.data.synthetic.render import scene_of
-from reid.data.synthetic.schedule import GALLERY, QUERY, TRAIN, Shot, schedule
+from reid.data.synthetic.shots import Shot
 from reid.data.synthetic.world import WorldSpec
 from reid.errors import DataError, ParamsError
 from reid.files import whole_folder
@@ -26,7 +27,9 @@ Progress = Callable[[int, int], None]
 def build_world(
     spec: WorldSpec, root: Path, workers: int = 1, progress: Progress | None = None
 ) -> None:
-    """Write all images of a world, `synth.json` and `synth_attributes.json`.
+    """Write all images of a world and the files of its layout.
+
+    `synth.json` says what determines the files, `synth_attributes.json` what each image shows.
 
     The bytes do not depend on the number of workers. The folder appears when it is complete;
     a former world in `root` is replaced.
@@ -44,15 +47,20 @@ def build_world(
     if workers < 1:
         raise ParamsError(f"workers {workers}", "at least 1", "Ask for one process or more.")
     _refuse_foreign(root)
-    shots = schedule(spec)
+    layout = LAYOUTS[spec.kind]
+    shots = layout.shots(spec)
     attributes: dict[str, Facts] = {}
     with whole_folder(root) as folder:
-        for split in (TRAIN, QUERY, GALLERY):
-            (folder / split).mkdir()
+        for name in {str(Path(shot.file).parent) for shot in shots}:
+            (folder / name).mkdir(parents=True, exist_ok=True)
         for facts in _write_all(spec, shots, folder, workers):
             attributes |= facts
             if progress:
                 progress(len(attributes), len(shots))
+        companions = layout.companions(spec, shots) if layout.companions else {}
+        for name, content in companions.items():
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_bytes(content)
         _write_json(folder / WORLD_FILE, spec.parameters() | {"images": len(shots)}, 2)
         _write_json(folder / ATTRIBUTES_FILE, attributes, None)
 
@@ -83,22 +91,24 @@ def write_shots(spec: WorldSpec, root: Path, shots: tuple[Shot, ...]) -> dict[st
     """Paint and write some images.
 
     Returns:
-        For each file relative to the root: view, occluded, occ_fraction, track, time, attrs.
+        For each file relative to the root: view, occluded, occ_fraction and time; in a labelled
+        world also track and attrs, which would tell who is who.
     """
     scene = scene_of(spec)
     facts: dict[str, Facts] = {}
     for shot in shots:
         rendering = scene.render(shot.key)
         (root / shot.file).write_bytes(rendering.jpeg)
-        who = scene.identity(shot.key)
-        facts[shot.file] = {
+        known: Facts = {
             "view": rendering.view,
             "occluded": rendering.occluded,
             "occ_fraction": round(rendering.occ_fraction, 4),
-            "track": shot.key.track,
             "time": shot.time,
-            "attrs": who.attributes() if who else {},
         }
+        if spec.labelled:
+            who = scene.identity(shot.key)
+            known |= {"track": shot.key.track, "attrs": who.attributes() if who else {}}
+        facts[shot.file] = known
     return facts
 
 

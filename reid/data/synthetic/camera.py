@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageFilter
 
-from reid.data.synthetic.keys import generator, uniform
+from reid.data.synthetic.keys import uniform
 from reid.data.synthetic.world import WorldSpec
 
 _ZERO = 128
@@ -33,6 +33,7 @@ class Camera:
     light: float
     occlusion: float
     quality: int
+    infrared: bool
 
     @cached_property
     def tone(self) -> NDArray[np.float64]:
@@ -83,7 +84,7 @@ class Moment:
 
 def draw_camera(spec: WorldSpec, camera: int) -> Camera:
     """The camera with this number, from 1."""
-    draw, ranges = generator(spec.seed, spec.domain, "cam", camera), spec.ranges
+    draw, ranges = spec.draw("cam", camera), spec.camera_ranges(camera)
     cast = draw.normal(0.0, ranges.gain_sd, 3)
     common = uniform(draw, ranges.gain_common)
     red, green, blue = (1 + spec.colour_cast * (cast - cast.mean() + common)).tolist()
@@ -100,6 +101,7 @@ def draw_camera(spec: WorldSpec, camera: int) -> Camera:
         light=uniform(draw, (-ranges.side_light, ranges.side_light)),
         occlusion=uniform(draw, ranges.occlusion),
         quality=int(draw.integers(60, 93)),
+        infrared=spec.is_infrared(camera),
     )
 
 
@@ -164,8 +166,11 @@ def _response(camera: Camera, brightness: float) -> NDArray[np.uint8]:
 
 
 def add_noise(picture: Image.Image, draw: np.random.Generator, camera: Camera) -> Image.Image:
-    """Add normal sensor noise to each channel of each pixel."""
+    """Add normal sensor noise to each pixel: to each channel, or to the only one of infrared."""
     # a table of 256 quantiles is ten times as fast as drawing normal numbers, and as good in 8 bits
-    numbers = draw.bytes(picture.width * picture.height * 3)
-    noise = Image.frombytes("RGB", picture.size, numbers.translate(camera.noise_levels))
+    mode = "L" if camera.infrared else "RGB"
+    numbers = draw.bytes(picture.width * picture.height * len(mode))
+    noise = Image.frombytes(mode, picture.size, numbers.translate(camera.noise_levels))
+    if camera.infrared:
+        noise = Image.merge("RGB", (noise,) * 3)
     return ImageChops.add(picture, noise, 1.0, -_ZERO)

@@ -1,15 +1,16 @@
-"""Colouring of painted people for the visible spectrum: a palette for each person, times shade.
+"""Colouring of painted people: the palette of visible light, and any palette times shade.
 
 Everything is done in bytes: the pictures are small, so that the number of calls is what costs time.
 """
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 import numpy as np
 from PIL import Image, ImageChops, ImageFilter
 
 from reid.data.synthetic.paint import SHADES, Material
-from reid.data.synthetic.palette import Colour
+from reid.data.synthetic.palette import RGB, Colour
 from reid.data.synthetic.person import Identity
 
 DETAIL = Colour("dark", (44, 34, 34))
@@ -24,7 +25,14 @@ _WHITE = _NEUTRAL_SHADE * _NEUTRAL_LIGHT / 255
 
 @lru_cache(maxsize=4096)
 def cloth_palette(who: Identity) -> bytes:
-    """Colour of each code of a person, 256 × RGB, not shaded."""
+    """Colour in visible light of each code of a person, 256 × RGB, not shaded."""
+    return code_palette(
+        {material: colour.rgb for material, colour in material_colours(who).items()}
+    )
+
+
+def material_colours(who: Identity) -> dict[Material, Colour]:
+    """Visible colour of each material that a person shows."""
     colours = {
         Material.SKIN: who.skin,
         Material.HAIR: who.hair.colour,
@@ -42,10 +50,14 @@ def cloth_palette(who: Identity) -> bytes:
         Material.BELT: who.belt,
         Material.DETAIL: DETAIL,
     }
+    return {material: colour for material, colour in colours.items() if colour is not None}
+
+
+def code_palette(colours: Mapping[Material, RGB]) -> bytes:
+    """Spread the colours of materials over the shades of the code map, 256 × RGB."""
     table = np.zeros((len(Material), 3), np.uint8)
-    for material, colour in colours.items():
-        if colour is not None:
-            table[material] = colour.rgb
+    for material, rgb in colours.items():
+        table[material] = rgb
     return np.repeat(table, 16, axis=0).tobytes()
 
 
@@ -61,14 +73,14 @@ def side_light(slope: float, size: tuple[int, int]) -> Image.Image:
 
 
 def lay_person(
-    scene: Image.Image, painted: Image.Image, who: Identity, light: Image.Image
+    scene: Image.Image, painted: Image.Image, palette: bytes, light: Image.Image
 ) -> Image.Image:
     """Paint a person over a scene, in place.
 
     Args:
         scene: RGB picture.
         painted: Code map of the person, of the size of the scene.
-        who: Identity that the codes were painted from.
+        palette: Colour of each code, 256 × RGB, in the light that the camera sees.
         light: `side_light` of the size of the scene.
 
     Returns:
@@ -84,7 +96,7 @@ def lay_person(
     codes = painted.crop(window)
     soft = _translated(codes, _SHADE_BYTES).filter(ImageFilter.BoxBlur(scene.height / 128))
     shade = ImageChops.multiply(soft, light.crop(window))
-    codes.putpalette(cloth_palette(who))
+    codes.putpalette(palette)
     shaded = ImageChops.multiply(codes.convert("RGB"), Image.merge("RGB", (shade,) * 3))
     # adding a picture to itself is the one call that brightens by a fraction and clips
     lit = ImageChops.add(shaded, shaded, 2 * _WHITE / 255)

@@ -1,5 +1,6 @@
 """Things between the camera and the person: low walls, pillars, boxes and other people."""
 
+from dataclasses import dataclass
 from math import pi
 
 import numpy as np
@@ -8,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from reid.data.synthetic.colour import lay_person
 from reid.data.synthetic.figure import paint_person
-from reid.data.synthetic.keys import generator, uniform
+from reid.data.synthetic.keys import uniform
 from reid.data.synthetic.palette import CLOTH, RGB, draw_colour
 from reid.data.synthetic.person import Identity
 from reid.data.synthetic.skeleton import View
@@ -20,14 +21,22 @@ EXTRAS = 24
 VARIANTS = 3
 
 
+@dataclass(frozen=True)
+class Extra:
+    """Somebody who stands in the way, with the palette of the light that the camera sees."""
+
+    who: Identity
+    palette: bytes
+
+
 def occluder_colours(spec: WorldSpec, camera: int) -> tuple[RGB, ...]:
     """Colours of the things in front of a camera, one for each variant."""
     colours = []
     for variant in range(VARIANTS):
-        draw = generator(spec.seed, spec.domain, "occ", camera, variant)
+        draw = spec.draw("occ", camera, variant)
         vivid = np.array(draw_colour(draw, CLOTH, 12.0).rgb, dtype=np.float64)
         share = min(0.45 * spec.background_colour, 1.0)
-        level = uniform(draw, spec.ranges.wall) * 0.8
+        level = uniform(draw, spec.camera_ranges(camera).wall) * 0.8
         colours.append(_shaded(vivid * share + level * (1 - share), 1.0))
     return tuple(colours)
 
@@ -36,7 +45,7 @@ def occlude(
     scene: Image.Image,
     draw: np.random.Generator,
     colours: tuple[RGB, ...],
-    extras: tuple[Identity, ...],
+    extras: tuple[Extra, ...],
     view: View,
     light: Image.Image,
 ) -> Image.Image:
@@ -56,7 +65,7 @@ def occlude(
     choice = draw.random()
     if choice < 0.75:
         return _thing(scene, draw, colours[int(draw.integers(VARIANTS))], choice)
-    who = extras[int(draw.integers(len(extras)))]
+    extra = extras[int(draw.integers(len(extras)))]
     side = 1.0 if draw.random() < 0.5 else -1.0
     beside = View(
         yaw=uniform(draw, (0, 2 * pi)),
@@ -66,7 +75,7 @@ def occlude(
         top=view.top + scene.height * uniform(draw, (0.02, 0.10)),
         height=view.height * uniform(draw, (0.97, 1.10)),
     )
-    return lay_person(scene, paint_person(who, beside, scene.height), who, light)
+    return lay_person(scene, paint_person(extra.who, beside, scene.height), extra.palette, light)
 
 
 def _shaded(colour: NDArray[np.float64], factor: float) -> RGB:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reid.data.synthetic.keys import generator, uniform
+from reid.data.synthetic.keys import uniform
 from reid.data.synthetic.palette import (
     CLOTH,
     HAIR,
@@ -19,7 +19,8 @@ from reid.data.synthetic.palette import (
     darkened,
     draw_colour,
 )
-from reid.data.synthetic.world import Domain, WorldSpec
+from reid.data.synthetic.tables import Domain
+from reid.data.synthetic.world import WorldSpec
 
 HAIR_STYLES = ("short", "short", "long", "bun", "bald", "bob")
 PATTERNS = ("stripes", "columns", "check", "block", "dots", "diagonal")
@@ -161,7 +162,7 @@ def _or_none(colour: Colour | None) -> str:
 
 def stranger(spec: WorldSpec, *name: int | str) -> Identity:
     """An identity of its own: a person, a distractor or an extra, named by the key."""
-    draw = generator(spec.seed, spec.domain, "id", *name)
+    draw = spec.draw("id", *name)
     ranges = spec.ranges
     garment, inner, short, logo = _garment(draw, ranges)
     upper = draw_colour(draw, CLOTH, CLOTH_JITTER)

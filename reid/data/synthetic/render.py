@@ -19,12 +19,14 @@ from reid.data.synthetic.camera import (
     draw_track,
     photograph,
 )
-from reid.data.synthetic.colour import lay_person, side_light
+from reid.data.synthetic.colour import cloth_palette, lay_person, side_light
 from reid.data.synthetic.figure import paint_person
-from reid.data.synthetic.keys import generator, uniform
-from reid.data.synthetic.occluder import EXTRAS, occlude, occluder_colours
+from reid.data.synthetic.infrared import infrared_palette
+from reid.data.synthetic.keys import uniform
+from reid.data.synthetic.occluder import EXTRAS, Extra, occlude, occluder_colours
+from reid.data.synthetic.palette import RGB
 from reid.data.synthetic.person import Identity, stranger
-from reid.data.synthetic.schedule import ImageKey
+from reid.data.synthetic.shots import ImageKey
 from reid.data.synthetic.skeleton import View
 from reid.data.synthetic.twins import person
 from reid.data.synthetic.world import WorldSpec
@@ -51,39 +53,73 @@ class Rendering:
         return self.occ_fraction > OCCLUDED_ABOVE
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a camera stands: all that its pictures share, painted once."""
+
+    spec: WorldSpec
+    camera: Camera
+    background: Image.Image
+    light: Image.Image
+    occluders: tuple[RGB, ...]
+    extras: tuple[Extra, ...]
+
+    def crop(self, track: Track, moment: Moment) -> Image.Image:
+        """The part of the background that an image shows."""
+        height = self.spec.counts.paint_height
+        canvas = self.background
+        corner = []
+        for free, share, move in zip(
+            (canvas.height - height, canvas.width - height // 2),
+            track.crop,
+            moment.crop,
+            strict=True,
+        ):
+            corner.append(int(np.clip(round(free * share + move * height / 256), 0, free)))
+        top, left = corner
+        return canvas.crop((left, top, left + height // 2, top + height))
+
+    def view(self, track: Track, moment: Moment) -> View:
+        """The figure box of an image, as tall as the tallest person."""
+        height = self.spec.counts.paint_height
+        tall = height * moment.height * track.scale
+        return View(
+            yaw=self.camera.yaw + track.yaw + moment.yaw,
+            phase=moment.phase,
+            elevation=self.camera.elevation,
+            centre=height / 2 * (0.5 + track.shift + moment.shift),
+            top=(height - tall) * moment.ground,
+            height=tall,
+        )
+
+
 class Scene:
-    """A world ready to be photographed: its cameras, backgrounds and extras, painted once."""
+    """A world ready to be photographed."""
 
     def __init__(self, spec: WorldSpec) -> None:
-        numbers = range(1, spec.counts.cameras + 1)
         self.spec = spec
-        self.cameras = {number: draw_camera(spec, number) for number in numbers}
-        self._backgrounds = {number: paint_background(spec, number) for number in numbers}
-        size = (spec.counts.paint_height // 2, spec.counts.paint_height)
-        self._lights = {n: side_light(self.cameras[n].light, size) for n in numbers}
-        self._occluders = {number: occluder_colours(spec, number) for number in numbers}
-        self._extras = tuple(stranger(spec, "extra", number) for number in range(EXTRAS))
+        self.places = {n: _place(spec.part(n), n) for n in range(1, spec.counts.cameras + 1)}
 
     def identity(self, key: ImageKey) -> Identity | None:
         """The person of an image; nobody for junk."""
-        return _identity(self.spec, key.kind, key.number)
+        return _identity(self.spec.part(key.number), key.kind, key.number)
 
     def render(self, key: ImageKey) -> Rendering:
         """Paint, photograph and encode one image."""
-        spec, camera = self.spec, self.cameras[key.camera]
+        place = self.places[key.camera]
+        spec, camera = place.spec, place.camera
         name: tuple[Any, ...] = (key.kind, key.number, key.camera, key.track)
         track = _track(spec, *name)
-        draw = generator(spec.seed, spec.domain, "image", *name, key.index)
+        draw = spec.draw("image", *name, key.index)
         moment = draw_moment(draw)
-        scene = self._place(key.camera, track, moment)
-        view = self._view(camera, track, moment)
+        scene = place.crop(track, moment)
+        view = place.view(track, moment)
         occluded = draw.random() < camera.occlusion
         label, area, fraction = self._populate(key, scene, view, draw, occluded)
         brightness = track.brightness * moment.brightness
         resolution = camera.resolution * track.resolution
         picture = photograph(scene, camera, brightness, resolution, spec.counts.height)
-        noise = generator(spec.seed, spec.domain, "noise", *name, key.index)
-        noisy = add_noise(picture, noise, camera)
+        noisy = add_noise(picture, spec.draw("noise", *name, key.index), camera)
         return Rendering(_encode(noisy, camera.quality), label, area, fraction)
 
     def _populate(
@@ -96,48 +132,47 @@ class Scene:
     ) -> tuple[int, float, float]:
         """Put people and things into the scene; view label, person area, covered share."""
         width, height = scene.size
-        light = self._lights[key.camera]
+        place = self.places[key.camera]
         who = self.identity(key)
         if who is None:
-            _leave_junk(scene, draw, view, self._extras, light)
+            _leave_junk(scene, draw, view, place)
             return NO_VIEW, 0.0, 0.0
         standing = _with_height(view, height, who.build.height)
-        mask = lay_person(scene, paint_person(who, standing, height), who, light)
+        palette = _palette(place.spec, place.camera.infrared, who, key.kind, key.number)
+        mask = lay_person(scene, paint_person(who, standing, height), palette, place.light)
         area = mask.histogram()[255]
         covered = 0
         if occluded:
-            colours = self._occluders[key.camera]
-            front = occlude(scene, draw, colours, self._extras, standing, light)
+            front = occlude(scene, draw, place.occluders, place.extras, standing, place.light)
             covered = ImageChops.darker(mask, front).histogram()[255]
         return view.label, area / (height * width), covered / max(area, 1)
 
-    def _place(self, camera: int, track: Track, moment: Moment) -> Image.Image:
-        """The crop of the background that an image shows."""
-        height = self.spec.counts.paint_height
-        canvas = self._backgrounds[camera]
-        corner = []
-        for free, share, move in zip(
-            (canvas.height - height, canvas.width - height // 2),
-            track.crop,
-            moment.crop,
-            strict=True,
-        ):
-            corner.append(int(np.clip(round(free * share + move * height / 256), 0, free)))
-        top, left = corner
-        return canvas.crop((left, top, left + height // 2, top + height))
 
-    def _view(self, camera: Camera, track: Track, moment: Moment) -> View:
-        """The figure box of an image, as tall as the tallest person."""
-        height = self.spec.counts.paint_height
-        tall = height * moment.height * track.scale
-        return View(
-            yaw=camera.yaw + track.yaw + moment.yaw,
-            phase=moment.phase,
-            elevation=camera.elevation,
-            centre=height / 2 * (0.5 + track.shift + moment.shift),
-            top=(height - tall) * moment.ground,
-            height=tall,
-        )
+def _place(spec: WorldSpec, number: int) -> Place:
+    camera = draw_camera(spec, number)
+    size = (spec.counts.paint_height // 2, spec.counts.paint_height)
+    return Place(
+        spec=spec,
+        camera=camera,
+        background=paint_background(spec, number),
+        light=side_light(camera.light, size),
+        occluders=occluder_colours(spec, number),
+        extras=_extras(spec, camera.infrared),
+    )
+
+
+@lru_cache(maxsize=8)
+def _extras(spec: WorldSpec, infrared: bool) -> tuple[Extra, ...]:
+    people = [stranger(spec, "extra", number) for number in range(EXTRAS)]
+    return tuple(
+        Extra(who, _palette(spec, infrared, who, "extra", number))
+        for number, who in enumerate(people)
+    )
+
+
+@lru_cache(maxsize=4096)
+def _palette(spec: WorldSpec, infrared: bool, who: Identity, kind: str, number: int) -> bytes:
+    return infrared_palette(spec, who, kind, number) if infrared else cloth_palette(who)
 
 
 def _with_height(view: View, frame: int, height: float) -> View:
@@ -152,15 +187,14 @@ def _leave_junk(
     scene: Image.Image,
     draw: np.random.Generator,
     view: View,
-    extras: tuple[Identity, ...],
-    light: Image.Image,
+    place: Place,
 ) -> None:
     """Leave the place empty, or show less than 30 % of a person at an edge of the frame."""
     width, height = scene.size
     choice = draw.random()
     if choice < 0.5:
         return
-    who = extras[int(draw.integers(len(extras)))]
+    extra = place.extras[int(draw.integers(len(place.extras)))]
     centre, top = view.centre, view.top
     if choice < 0.75:
         top = height * uniform(draw, (0.80, 0.90))
@@ -168,19 +202,22 @@ def _leave_junk(
         beyond = uniform(draw, (0.13, 0.19))
         centre = width * (-beyond if draw.random() < 0.5 else 1 + beyond)
     aside = View(view.yaw, view.phase, view.elevation, centre, top, view.height)
-    lay_person(scene, paint_person(who, aside, height), who, light)
+    lay_person(scene, paint_person(extra.who, aside, height), extra.palette, place.light)
 
 
 @lru_cache(maxsize=4096)
 def _identity(spec: WorldSpec, kind: str, number: int) -> Identity | None:
     if kind == "junk":
         return None
-    return person(spec, number) if kind == "person" else stranger(spec, kind, number)
+    if kind != "person":
+        return stranger(spec, kind, number)
+    # twins are hard pairs of a split, and an unlabelled world has none
+    return person(spec, number) if spec.labelled else stranger(spec, number)
 
 
 @lru_cache(maxsize=256)
 def _track(spec: WorldSpec, *name: int | str) -> Track:
-    return draw_track(generator(spec.seed, spec.domain, "track", *name))
+    return draw_track(spec.draw("track", *name))
 
 
 def _encode(picture: Image.Image, quality: int) -> bytes:

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from reid.data.synthetic.keys import generator
 from reid.data.synthetic.palette import RGB, Colour
 from reid.data.synthetic.person import (
     PATTERNS,
@@ -26,7 +25,7 @@ def person(spec: WorldSpec, person_id: int) -> Identity:
     """The identity of a person of the training or the test split, twins included."""
     train_ids = spec.counts.train_ids
     place = person_id - 1 if person_id <= train_ids else person_id - 1 - train_ids
-    draw = generator(spec.seed, spec.domain, "twin", person_id)
+    draw = spec.draw("twin", person_id)
     # only odd places copy, and only their even neighbour: no chains, and no twins across splits
     if place % 2 == 1 and draw.random() < TWIN_RATE:
         return _twin(draw, stranger(spec, person_id - 1), person_id - 1)

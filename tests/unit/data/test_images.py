@@ -7,6 +7,7 @@ from PIL import Image
 
 import reid.data.images as images
 from reid.data.images import ImageFacts, ImageTable, read_image
+from reid.data.storage import open_storage
 from reid.errors import DataError
 
 
@@ -16,13 +17,14 @@ def write(path: Path, value: int) -> Path:
 
 
 def table(folder: Path) -> ImageTable:
-    paths = [write(folder / f"{value}.png", value) for value in (10, 20, 30)]
+    paths = [write(folder / f"{value}.png", value).name for value in (10, 20, 30)]
     facts = ImageFacts(*(torch.tensor([1, 2, 3]) * k for k in (1, 10, 100, 1000)))
-    return ImageTable(paths, facts, 4, 2, Image.Resampling.BILINEAR)
+    return ImageTable(open_storage(folder), paths, facts, 4, 2, Image.Resampling.BILINEAR)
 
 
 def test_grey_becomes_rgb_of_the_asked_size(tmp_path: Path) -> None:
-    pixels = read_image(write(tmp_path / "a.png", 7), 4, 2, Image.Resampling.BICUBIC)
+    write(tmp_path / "a.png", 7)
+    pixels = read_image(open_storage(tmp_path), "a.png", 4, 2, Image.Resampling.BICUBIC)
     assert pixels.shape == (4, 2, 3)
     assert pixels.dtype == np.uint8
     assert (pixels == 7).all()
@@ -44,7 +46,5 @@ def test_batches_follow_the_indices(
 def test_damaged_image_is_one_line_with_its_path(tmp_path: Path) -> None:
     path = tmp_path / "bad.jpg"
     path.write_bytes(b"no image")
-    with pytest.raises(
-        DataError, match=r"bad\.jpg: cannot be decoded .* expected a readable image"
-    ):
-        read_image(path, 4, 2, Image.Resampling.BILINEAR)
+    with pytest.raises(DataError, match=r"bad\.jpg: cannot be decoded .* expected a readable image"):
+        read_image(open_storage(tmp_path), path.name, 4, 2, Image.Resampling.BILINEAR)

@@ -1,34 +1,23 @@
-"""Files are opened once, completely, and labels follow the ranks of the persons."""
+"""Files are opened once and again only when they change; labels follow the ranks of the persons."""
 
-import hashlib
-import io
+import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
-from reid.data.indexing import (
-    build_manifest,
-    difference_hash,
-    index_files,
-    inspect_file,
-    train_labels,
-)
-from reid.data.manifest import EthicsRecord
+from reid.data import indexing, inspection
+from reid.data.fact_store import FactStore
+from reid.data.indexing import build_manifest, index_files, train_labels
+from reid.data.manifest import EthicsRecord, Manifest
 from reid.data.readers.reading import Reading, Row
+from reid.data.storage import open_storage
 from reid.errors import DataError
 
+from .test_inspection import jpeg
+
 OWN = EthicsRecord("own pictures", "agreement", "yes")
-
-
-def jpeg(seed: int, width: int = 32, height: int = 64, mode: str = "RGB") -> bytes:
-    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).convert(mode).save(buffer, "JPEG")
-    return buffer.getvalue()
 
 
 def reading(*rows: Row, unlisted: tuple[str, ...] = ()) -> Reading:
@@ -47,94 +36,146 @@ def person(path: str, split: str, pid: int, flag: str = "ok") -> Row:
     return Row(path=path, split=split, pid=pid, camid=0, cam_raw="1", flag=flag)
 
 
-def test_facts_of_a_sound_image(tmp_path: Path) -> None:
-    data = jpeg(0, 30, 50, "L")
-    (tmp_path / "a.jpg").write_bytes(data)
-    facts = inspect_file(tmp_path / "a.jpg")
-    assert (facts.width, facts.height, facts.mode) == (30, 50, "L")
-    assert (facts.size, facts.sha256) == (len(data), hashlib.sha256(data).digest())
-    assert not facts.broken
+def build(read: Reading, root: Path, name: str = "shop", **options: object) -> Manifest:
+    target = root.parent / "manifest.parquet"
+    build_manifest(read, open_storage(root), name, target, root.parent / "facts", **options)  # type: ignore[arg-type]
+    return Manifest.load(target)
 
 
-@pytest.mark.parametrize("data", [b"", b"no image", jpeg(1)[:-400], b"\x89PNG\r\n\x1a\nrubbish"])
-def test_damage_is_a_fact_and_no_error(tmp_path: Path, data: bytes) -> None:
-    (tmp_path / "a.jpg").write_bytes(data)
-    facts = inspect_file(tmp_path / "a.jpg")
-    assert facts.broken
-    assert (facts.width, facts.height, facts.mode, facts.size) == (0, 0, "", len(data))
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number in range(6):
+        (folder / f"{number}.jpg").write_bytes(jpeg(number, 20 + number))
+    return folder
 
 
-def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"gone.jpg: cannot be read \(No such file"):
-        inspect_file(tmp_path / "gone.jpg")
+def count_inspections(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    opened: list[str] = []
+    inspect = inspection.inspect_image
+
+    def spy(data: bytes, name: str) -> object:
+        opened.append(name)
+        return inspect(data, name)
+
+    monkeypatch.setattr(inspection, "inspect_image", spy)
+    return opened
 
 
-def test_files_are_indexed_in_order_with_progress(tmp_path: Path) -> None:
-    names = [f"{number}.jpg" for number in range(9)]
-    for number, name in enumerate(names):
-        (tmp_path / name).write_bytes(jpeg(number, 20 + number))
+def test_only_changed_files_are_opened_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = count_inspections(monkeypatch)
+    paths = sorted(path.name for path in root.iterdir())
     seen: list[tuple[int, int]] = []
-    facts = index_files(tmp_path, names, lambda done, total: seen.append((done, total)))
-    assert [fact.width for fact in facts] == [20 + number for number in range(9)]
-    assert seen == [(done, 9) for done in range(1, 10)]
+    with FactStore(root.parent / "facts") as store:
+        index_files(open_storage(root), paths, store, lambda *done: seen.append(done))
+        assert opened == paths
+        assert seen[-1] == (6, 6)
+        assert [store.load([path])[path][1].width for path in paths] == list(range(20, 26))
+    (root / "3.jpg").write_bytes(jpeg(99, 40))
+    opened.clear()
+    with FactStore(root.parent / "facts") as store:
+        index_files(open_storage(root), paths, store)
+        assert opened == ["3.jpg"]
+        assert store.load(paths)["3.jpg"][1].width == 40
 
 
-def test_difference_hash_follows_brightness() -> None:
-    ramp = np.tile(np.arange(0, 90, 10, dtype=np.uint8), (8, 1))
-    assert difference_hash(Image.fromarray(ramp)) == 2**64 - 1
-    assert difference_hash(Image.fromarray(ramp[:, ::-1].copy())) == 0
-    ramp[0, 0] = 255
-    assert difference_hash(Image.fromarray(ramp)) == 2**63 - 1
+def test_a_killed_index_goes_on_where_it_was(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(indexing, "_CHUNK", 2)
+    opened = count_inspections(monkeypatch)
+    paths = sorted(path.name for path in root.iterdir())
+
+    def stop(done: int, _total: int) -> None:
+        if done >= 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), FactStore(root.parent / "facts") as store:
+        index_files(open_storage(root), paths, store, stop)
+    before = list(opened)
+    with FactStore(root.parent / "facts") as store:
+        index_files(open_storage(root), paths, store)
+    assert before == paths[:4]
+    assert opened == paths
 
 
-def test_difference_hash_survives_scaling() -> None:
-    coarse = np.random.default_rng(3).integers(0, 256, (8, 9), dtype=np.uint8)
-    image = Image.fromarray(coarse)
-    assert difference_hash(image.resize((90, 160), Image.Resampling.NEAREST)) == difference_hash(
-        image
-    )
+def test_processes_find_the_same_as_one(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [person(f"{n}.jpg", "train", n) for n in range(6)]
+    alone = build(reading(*rows), root)
+    (root.parent / "facts").unlink()
+    monkeypatch.setattr(indexing, "_WORTH_PROCESSES", 1)
+    assert build(reading(*rows), root).digest == alone.digest
 
 
 @given(st.lists(st.tuples(st.integers(1, 50), st.sampled_from(["train", "query"]))))
 def test_labels_rank_the_persons(people: list[tuple[int, str]]) -> None:
     rows = [person(str(index), split, pid) for index, (pid, split) in enumerate(people)]
-    labels = train_labels([(row, "ok") for row in rows])
+    labels = train_labels(rows, set())
     assert list(labels.values()) == list(range(len(labels)))
     assert list(labels) == sorted({pid for pid, split in people if split == "train"})
 
 
-def test_manifest_of_a_small_folder(tmp_path: Path) -> None:
-    for number, name in enumerate("abcd"):
-        (tmp_path / name).write_bytes(jpeg(number))
-    (tmp_path / "c").write_bytes(b"")
+def test_manifest_of_a_small_folder(root: Path) -> None:
+    (root / "2.jpg").write_bytes(b"")
     rows = [
-        person("a", "train", 20),
-        person("b", "train", 3),
-        person("c", "train", 1),
-        person("d", "gallery", 0, "distractor"),
+        person("0.jpg", "train", 20),
+        person("1.jpg", "train", 3),
+        person("2.jpg", "train", 1),
+        person("3.jpg", "gallery", 0, "distractor"),
     ]
-    manifest = build_manifest(reading(*rows), tmp_path, "shop")
+    manifest = build(reading(*rows), root)
+    flags = dict(manifest.frame.set_index("path")["flag"])
+    assert flags == {"0.jpg": "ok", "1.jpg": "ok", "2.jpg": "broken", "3.jpg": "distractor"}
     frame = manifest.frame.set_index("path")
-    assert dict(frame["flag"]) == {"a": "ok", "b": "ok", "c": "broken", "d": "distractor"}
-    assert frame["label"].fillna(-1).to_dict() == {"a": 1, "b": 0, "c": -1, "d": -1}
-    assert frame.loc["a", "pid_key"] == "shop:20"
+    assert frame["label"].fillna(-1).to_list() == [1, 0, -1, -1]
+    assert frame.loc["0.jpg", "pid_key"] == "shop:20"
     assert manifest.meta.counts["train"]["images"] == 3
-    again = build_manifest(reading(*rows[::-1]), tmp_path, "shop")
-    assert again.meta.root_fingerprint == manifest.meta.root_fingerprint
-    (tmp_path / "a").write_bytes(jpeg(9))
-    other = build_manifest(reading(*rows), tmp_path, "shop")
-    assert other.meta.root_fingerprint != manifest.meta.root_fingerprint
+    assert manifest.meta.counts["train"]["broken"] == 1
+    before = manifest.meta.root_fingerprint
+    (root / "0.jpg").write_bytes(jpeg(9))
+    assert build(reading(*rows), root).meta.root_fingerprint != before
 
 
-def test_own_terms_say_that_the_data_are_not_the_benchmark(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(jpeg(0))
-    read = reading(person("a", "train", 1))
-    copy = build_manifest(read, tmp_path, "market1501").meta
+def test_parts_that_number_people_on_their_own_are_kept_apart(root: Path) -> None:
+    rows = [
+        Row("0.jpg", "train", 1, 0, "1", pid_space="train"),
+        Row("1.jpg", "query", 1, 0, "1", pid_space="test"),
+    ]
+    keys = build(reading(*rows), root).frame["pid_key"].to_list()
+    assert keys == ["shop:train:1", "shop:test:1"]
+
+
+def test_blocks_of_any_size_give_the_same_manifest(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [person(f"{n}.jpg", "train", n) for n in range(6)]
+    whole = build(reading(*rows), root)
+    monkeypatch.setattr(indexing, "_BLOCK", 2)
+    parts = build(reading(*rows), root)
+    assert parts.digest == whole.digest
+    assert parts.meta == whole.meta
+
+
+def test_rows_out_of_order_are_a_bug(root: Path) -> None:
+    rows = [person("1.jpg", "train", 1), person("0.jpg", "train", 1)]
+    with pytest.raises(ValueError, match=r"0\.jpg comes after 1\.jpg"):
+        build(reading(*rows), root)
+    assert not (root.parent / "manifest.parquet").exists()
+
+
+def test_own_terms_say_that_the_data_are_not_the_benchmark(root: Path) -> None:
+    read = reading(person("0.jpg", "train", 1))
+    copy = build(read, root, "market1501").meta
     assert (copy.benchmark, copy.camera_count, copy.ethics) == ("market1501", 6, read.ethics)
-    own = build_manifest(read, tmp_path, "shop", ethics=OWN).meta
+    own = build(read, root, "shop", ethics=OWN).meta
     assert (own.benchmark, own.camera_count, own.ethics) == (None, None, OWN)
 
 
-def test_strict_refuses_files_that_are_not_accounted_for(tmp_path: Path) -> None:
+def test_strict_refuses_files_that_are_not_accounted_for(root: Path) -> None:
     with pytest.raises(DataError, match=r"shop: 1 image files .* the first query/odd.jpg"):
-        build_manifest(reading(unlisted=("query/odd.jpg",)), tmp_path, "shop", strict=True)
+        build(reading(unlisted=("query/odd.jpg",)), root, strict=True)
+
+
+def test_a_file_that_vanishes_is_an_error_that_names_it(root: Path) -> None:
+    shutil.move(root / "0.jpg", root / "gone.jpg")
+    with pytest.raises(DataError, match=r"0\.jpg: cannot be read \(No such file"):
+        build(reading(person("0.jpg", "train", 1)), root)

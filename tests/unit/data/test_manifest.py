@@ -208,6 +208,14 @@ def test_rows_of_a_split() -> None:
 
 def test_counts_leave_junk_out_and_distractors_in() -> None:
     counts = count_splits(build().frame)
-    assert counts["gallery"] == {"images": 1, "ids": 0, "cams": 1, "junk": 1, "distractors": 1}
-    assert counts["train"] == {"images": 3, "ids": 2, "cams": 3, "junk": 0, "distractors": 0}
+    expected = {"images": 1, "ids": 0, "cams": 1, "junk": 1, "distractors": 1, "broken": 0}
+    assert counts["gallery"] == expected
+    assert counts["train"] == {
+        "images": 3,
+        "ids": 2,
+        "cams": 3,
+        "junk": 0,
+        "distractors": 0,
+        "broken": 1,
+    }
     assert list(counts) == ["gallery", "pretrain", "train"]

@@ -54,6 +54,8 @@ study: tiny
 seed: 0
 datasets:
   world:
+    made_from: dvc.yaml
+    compared_with: data/world
     source: {reader: synthetic, size: smoke, seed: 0}
     suite: person
     protocols: [market]

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageColor
 
+from reid.data.storage import open_storage
 from reid.report.ranked_lists import (
     BLUE,
     COLOURS,
@@ -45,7 +46,7 @@ def frame_colour(page: Image.Image, column: int, line: int = 0) -> tuple[int, in
 
 
 def test_frames_tell_the_state(images: Path, tmp_path: Path) -> None:
-    (file,) = draw_ranked_lists([row()], images, tmp_path / "out/page.png", "bot")
+    (file,) = draw_ranked_lists([row()], open_storage(images), tmp_path / "out/page.png", "bot")
     with Image.open(file) as page:
         assert frame_colour(page, 0) == ImageColor.getrgb(BLUE)
         for column, state in enumerate(STATES, start=1):
@@ -56,16 +57,18 @@ def test_frames_tell_the_state(images: Path, tmp_path: Path) -> None:
 
 def test_a_row_stops_after_ten(images: Path, tmp_path: Path) -> None:
     many: tuple[State, ...] = ("wrong",) * (HITS_PER_ROW + 5)
-    (wide,) = draw_ranked_lists([row(many)], images, tmp_path / "wide.png", "bot")
-    (narrow,) = draw_ranked_lists([row(many[:HITS_PER_ROW])], images, tmp_path / "b.png", "bot")
+    (wide,) = draw_ranked_lists([row(many)], open_storage(images), tmp_path / "wide.png", "bot")
+    (narrow,) = draw_ranked_lists(
+        [row(many[:HITS_PER_ROW])], open_storage(images), tmp_path / "b.png", "bot"
+    )
     assert wide.read_bytes() == narrow.read_bytes()
 
 
 def test_an_excluded_image_takes_no_rank(images: Path, tmp_path: Path) -> None:
     """Swapping which image is excluded moves the rank numbers, so the captions differ."""
     first, second = row(("junk", "match")), row(("match", "match"))
-    (a,) = draw_ranked_lists([first], images, tmp_path / "a.png", "bot")
-    (b,) = draw_ranked_lists([second], images, tmp_path / "b.png", "bot")
+    (a,) = draw_ranked_lists([first], open_storage(images), tmp_path / "a.png", "bot")
+    (b,) = draw_ranked_lists([second], open_storage(images), tmp_path / "b.png", "bot")
     left = 2 * GAP + 2 * (TILE[0] + 2 * FRAME + GAP)
     box = (left, TITLE + TILE[1] + 2 * FRAME, left + 30, TITLE + TILE[1] + 2 * FRAME + 16)
     with Image.open(a) as page_a, Image.open(b) as page_b:
@@ -74,12 +77,12 @@ def test_an_excluded_image_takes_no_rank(images: Path, tmp_path: Path) -> None:
 
 def test_many_queries_fill_several_pages(images: Path, tmp_path: Path) -> None:
     rows = [row(("match",))] * (ROWS_PER_PAGE + 1)
-    pages = draw_ranked_lists(rows, images, tmp_path / "page.png", "bot")
+    pages = draw_ranked_lists(rows, open_storage(images), tmp_path / "page.png", "bot")
     assert [page.name for page in pages] == ["page.png", "page_2.png"]
     with Image.open(pages[0]) as first, Image.open(pages[1]) as second:
         assert first.height > 5 * second.height
 
 
 def test_no_query_gives_no_page(images: Path, tmp_path: Path) -> None:
-    assert draw_ranked_lists([], images, tmp_path / "page.png", "bot") == ()
+    assert draw_ranked_lists([], open_storage(images), tmp_path / "page.png", "bot") == ()
     assert not (tmp_path / "page.png").exists()

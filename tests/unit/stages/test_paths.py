@@ -30,14 +30,22 @@ def test_a_stage_writes_where_the_graph_says(stage: str, path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "root"),
     [
-        ({"reader": "market1501", "root": "raw/m"}, Path("raw/m")),
+        ({"reader": "market1501"}, Path("raw/m")),
         ({"reader": "synthetic", "size": "smoke", "seed": 1}, Path("data/mine")),
     ],
 )
 def test_images_of_a_real_dataset_stay_where_they_are(
-    source: dict[str, object], root: Path
+    source: dict[str, object], root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    root.mkdir(parents=True)
     entry = DatasetEntry.model_validate(
-        {"source": source, "suite": "person", "protocols": ["market"]}
+        {
+            "made_from": "raw/m",
+            "compared_with": "data/mine",
+            "source": source,
+            "suite": "person",
+            "protocols": ["market"],
+        }
     )
-    assert paths.images_root("mine", entry) == root
+    assert paths.open_images("mine", entry).root == root

@@ -85,6 +85,7 @@ def test_lineage_holds_terms_code_and_machine(repository: Path) -> None:
     assert tags["data.licence"] == "CC0"
     assert tags["data.status"] == "withdrawn"
     assert tags["data.consent"] == "no"
+    assert tags["data.ethics"] == "withdrawn"
     assert tags["data.acknowledged_by"] == "A. Reader: history"
     assert tags["dvc.stage"] == "train@bot"
     assert tags["git.dirty"] == "false"

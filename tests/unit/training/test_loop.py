@@ -6,6 +6,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from reid.data.images import Batch, ImageFacts, ImageTable
+from reid.data.storage import open_storage
 from reid.errors import ParamsError
 from reid.methods.base import EmbeddingNetwork
 from reid.recipe import Recipe
@@ -57,10 +58,10 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> ImageTable:
     for number in range(len(LABELS)):
         path = folder / f"{number}.png"
         Image.fromarray(torch.randint(0, 256, (20, 18, 3)).to(torch.uint8).numpy()).save(path)
-        paths.append(path)
+        paths.append(path.name)
     unknown = torch.full((len(LABELS),), -1)
     facts = ImageFacts(torch.tensor(LABELS), unknown, unknown, torch.zeros_like(unknown))
-    return ImageTable(paths, facts, 16, 16, Image.Resampling.BILINEAR)
+    return ImageTable(open_storage(folder), paths, facts, 16, 16, Image.Resampling.BILINEAR)
 
 
 def recipe(**changes: object) -> Recipe:

@@ -59,7 +59,7 @@ def _complete(row: dict[str, Any], number: int, rank: dict[int, int]) -> dict[st
     made: dict[str, Any] = {
         "path": f"{number:03d}.jpg",
         "sha256": number.to_bytes(32, "big"),
-        "pid_key": f"toy:{row['pid']}",
+        "pid_key": None if row["pid"] is None else f"toy:{row['pid']}",
         "camid": 0,
     }
     if row["split"] == "train" and row.get("flag", "ok") == "ok":

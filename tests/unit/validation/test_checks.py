@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reid.data.storage import open_storage
 from reid.validation import checks
 
 
@@ -63,8 +63,8 @@ def test_a_query_needs_its_person_from_another_camera(make_manifest: Any) -> Non
         cell("gallery", 4, 1, flag="junk"),
     ]
     frame = make_manifest(rows).frame
-    assert broken_rows(checks.query_has_match(frame, exclude_same_camera=True)) == [1, 3]
-    assert broken_rows(checks.query_has_match(frame, exclude_same_camera=False)) == [3]
+    assert broken_rows(checks.query_has_match(frame, True, {})) == [1, 3]
+    assert broken_rows(checks.query_has_match(frame, False, {})) == [3]
 
 
 images = st.tuples(
@@ -76,52 +76,79 @@ images = st.tuples(
 
 
 @settings(max_examples=50, deadline=None)
-@given(cells=st.lists(images, min_size=1, max_size=12), exclude=st.booleans())
-def test_matches_equal_a_double_loop(cells: list[tuple[str, int, int, str]], exclude: bool) -> None:
+@given(
+    cells=st.lists(images, min_size=1, max_size=12),
+    exclude=st.booleans(),
+    places=st.sampled_from([{}, {2: 1}]),
+)
+def test_matches_equal_a_double_loop(
+    cells: list[tuple[str, int, int, str]], exclude: bool, places: dict[int, int]
+) -> None:
     frame = pd.DataFrame(cells, columns=["split", "pid", "camid", "flag"])
     frame["pid_key"] = "toy:" + frame["pid"].astype(str)
     frame["camid"] = frame["camid"].astype("Int16")
     expected = []
     for split, pid, camera, flag in cells:
         found = any(
-            other == pid and not (exclude and place == camera)
+            other == pid
+            and not (exclude and places.get(place, place) == places.get(camera, camera))
             for part, other, place, state in cells
             if part == "gallery" and state in ("ok", "broken")
         )
         expected.append(found or split != "query" or flag != "ok")
-    assert list(checks.query_has_match(frame, exclude)) == expected
+    assert list(checks.query_has_match(frame, exclude, places)) == expected
 
 
-def test_copies_are_told_apart_by_where_they_lie(make_manifest: Any) -> None:
-    same, other, empty = (bytes([n]) + bytes(31) for n in (97, 98, 99))
+def test_a_pool_needs_two_images_of_a_person(make_manifest: Any) -> None:
     rows = [
-        cell("train", 1, sha256=same),
-        cell("gallery", 2, sha256=same),
-        cell("query", 3, 0, sha256=other),
-        cell("gallery", 3, 0, sha256=other),
-        cell("train", 4, sha256=empty, flag="broken"),
-        cell("gallery", 5, sha256=empty, flag="broken"),
-        cell("gallery", 6, sha256=empty, flag="broken"),
+        cell("test_pool", 1),
+        cell("test_pool", 1, flag="broken"),
+        cell("test_pool", 2),
+        cell("train", 3),
+        cell("test_pool", 4, flag="junk"),
+    ]
+    assert broken_rows(checks.pool_has_match(make_manifest(rows).frame)) == [2]
+
+
+def test_a_test_set_shows_everybody_in_both_modalities(make_manifest: Any) -> None:
+    infrared = {"modality": "ir", "band": "nir"}
+    rows = [
+        cell("query", 1, **infrared),
+        cell("gallery", 1),
+        cell("test_pool", 2),
+        cell("test_pool", 2, **infrared),
+        cell("test_pool", 3, **infrared),
+        cell("test_pool", 3, flag="broken", **infrared),
+        cell("gallery", 4),
+        cell("query", 5, **infrared),
+        cell("gallery", 0, flag="distractor"),
+        cell("train", 6),
     ]
     frame = make_manifest(rows).frame
-    assert broken_rows(checks.no_duplicate_bytes_across_train_test(frame)) == [0, 1]
-    assert broken_rows(checks.no_duplicate_bytes_within_split(frame)) == []
-    assert broken_rows(checks.no_query_copy_in_gallery(frame)) == []
+    assert broken_rows(checks.both_modalities_per_test_id(frame)) == [4, 5, 6]
 
 
-@pytest.mark.parametrize("place", [{"pid": 4}, {"camid": 1}])
-def test_a_query_copied_under_another_name(make_manifest: Any, place: dict[str, int]) -> None:
-    same = bytes(32)
-    copy = cell("gallery", 3, 0, sha256=same) | place
-    rows = [cell("query", 3, 0, sha256=same), copy, cell("gallery", 3, 0)]
+def test_a_camera_gives_the_modalities_that_are_stated(make_manifest: Any) -> None:
+    infrared = {"modality": "ir", "band": "nir"}
+    rows = [
+        cell("train", camid=0),
+        cell("train", camid=0, **infrared),
+        cell("train", camid=1, **infrared),
+        cell("train", camid=1),
+        cell("train", camid=7),
+        cell("train", camid=None, **infrared),
+    ]
     frame = make_manifest(rows).frame
-    assert broken_rows(checks.no_query_copy_in_gallery(frame)) == [0, 1]
+    gives = {(0, "rgb"), (1, "rgb"), (1, "ir")}
+    assert broken_rows(checks.modality_matches_camera(frame, gives)) == [1]
 
 
-def test_copies_inside_a_split(make_manifest: Any) -> None:
-    rows = [cell("gallery", 1, sha256=bytes(32)) for _ in range(2)] + [cell("gallery", 1)]
+def test_a_camera_gives_one_modality_if_nothing_is_stated(make_manifest: Any) -> None:
+    infrared = {"modality": "ir", "band": "nir"}
+    rows = [cell("train", camid=c) for c in (0, 0, 1, 1, 1, None)]
+    rows += [cell("train", camid=c, **infrared) for c in (1, 2, 2, None)]
     frame = make_manifest(rows).frame
-    assert broken_rows(checks.no_duplicate_bytes_within_split(frame)) == [0, 1]
+    assert broken_rows(checks.modality_matches_camera(frame, set())) == [6]
 
 
 def test_cameras_of_the_data_set(make_manifest: Any) -> None:
@@ -148,14 +175,17 @@ def test_labels_are_ranks(make_manifest: Any) -> None:
 
 
 def test_files_are_looked_up(make_manifest: Any, tmp_path: Path) -> None:
-    (tmp_path / "here.jpg").touch()
+    (tmp_path / "a#here.jpg").touch()
+    (tmp_path / "db").touch()
     rows = [
+        cell("train", path="a#here.jpg"),
         cell("train", path="gone.jpg"),
-        cell("train", path="here.jpg"),
         cell("train", path="lmdb://db#key"),
+        cell("train", path="lmdb://gone#key"),
+        cell("train", path="lmdb://gone#other"),
     ]
     frame = make_manifest(rows).frame
-    assert broken_rows(checks.listed_file_exists(frame, tmp_path)) == [0]
+    assert broken_rows(checks.listed_file_exists(frame, open_storage(tmp_path))) == [1, 3, 4]
 
 
 def test_modality_and_band(make_manifest: Any) -> None:

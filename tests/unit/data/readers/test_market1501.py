@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from reid.data.readers import READERS, read_layout
 from reid.data.readers.market1501 import NAME, parse_row, read_market1501
 from reid.data.readers.reading import BAD_NAME, NOT_AN_IMAGE, OTHER_FOLDER, SIDECAR
+from reid.data.storage import open_storage
 from reid.errors import DataError, ParamsError
 
 SMALLEST = (
@@ -26,7 +27,9 @@ def make(root: Path, *paths: str) -> Path:
 
 
 def reasons(root: Path, **options: bool) -> dict[str, str]:
-    return {file.path: file.reason for file in read_market1501(root, **options).ignored}
+    return {
+        file.path: file.reason for file in read_market1501(open_storage(root), **options).ignored
+    }
 
 
 @given(
@@ -69,13 +72,13 @@ def test_name_is_matched_as_a_whole(name: str) -> None:
 
 def test_parent_folders_are_not_parsed(tmp_path: Path) -> None:
     root = make(tmp_path / "0009_c9s9_run_12_c3")
-    assert {row.camid for row in read_market1501(root).rows} == {0, 1}
+    assert {row.camid for row in read_market1501(open_storage(root)).rows} == {0, 1}
 
 
 @pytest.mark.parametrize("home", ["", "Market-1501-v15.09.15"])
 def test_root_is_the_folder_or_the_one_above(tmp_path: Path, home: str) -> None:
     make(tmp_path / home)
-    paths = [row.path for row in read_market1501(tmp_path).rows]
+    paths = [row.path for row in read_market1501(open_storage(tmp_path)).rows]
     assert paths == sorted(str(Path(home) / path) for path in SMALLEST)
 
 
@@ -104,7 +107,7 @@ def test_other_files_are_ignored_with_a_reason(tmp_path: Path) -> None:
         "readme.txt": NOT_AN_IMAGE,
         "query/0003_c1s1_000200_00.jpg": OTHER_FOLDER,
     }
-    reading = read_market1501(tmp_path)
+    reading = read_market1501(open_storage(tmp_path))
     assert reading.unlisted == ("home/bounding_box_test/notes.jpg",)
     assert reading.warnings == (f"home/bounding_box_test/notes.jpg: ignored, {BAD_NAME}",)
 
@@ -113,37 +116,48 @@ def test_distractors_join_the_gallery_on_request(tmp_path: Path) -> None:
     extra = "images/0000_c1s1_900000_01.jpg"
     make(tmp_path, extra)
     assert reasons(tmp_path) == {extra: "the 500k option is off"}
-    reading = read_market1501(tmp_path, use_500k=True)
+    reading = read_market1501(open_storage(tmp_path), use_500k=True)
     assert reading.benchmark == "market1501_500k"
     row = next(row for row in reading.rows if row.path == extra)
     assert (row.split, row.flag) == ("gallery", "distractor")
-    without = {row.path: row.timestamp for row in read_market1501(tmp_path).rows}
+    without = {row.path: row.timestamp for row in read_market1501(open_storage(tmp_path)).rows}
     assert without.items() <= {row.path: row.timestamp for row in reading.rows}.items()
 
 
 @pytest.mark.parametrize("folder", ["query", "bounding_box_test", "bounding_box_train"])
-def test_an_empty_split_is_an_error_of_one_line(tmp_path: Path, folder: str) -> None:
+def test_an_empty_folder_is_an_error_of_one_line(tmp_path: Path, folder: str) -> None:
     make(tmp_path)
     for path in (tmp_path / folder).iterdir():
         path.unlink()
-    with pytest.raises(DataError, match=f"no image in {folder}; expected names such as") as raised:
-        read_market1501(tmp_path)
+    with pytest.raises(
+        DataError, match=f"no {folder}, here or up to 2 levels down; expected bound"
+    ) as raised:
+        read_market1501(open_storage(tmp_path))
     assert "\n" not in str(raised.value)
 
 
+def test_a_split_without_a_known_name_is_an_error(tmp_path: Path) -> None:
+    make(tmp_path)
+    (tmp_path / SMALLEST[1]).rename(tmp_path / "query/odd.jpg")
+    with pytest.raises(DataError, match="no image of the split query; expected names such as"):
+        read_market1501(open_storage(tmp_path))
+
+
 def test_a_missing_or_foreign_folder_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no folder bounding_box_train, here or one level down"):
-        read_market1501(tmp_path)
-    with pytest.raises(DataError, match="nowhere: no such folder"):
-        read_market1501(tmp_path / "nowhere")
+    with pytest.raises(
+        DataError, match="no bounding_box_train, query, bounding_box_test, here or up to 2 levels"
+    ):
+        read_market1501(open_storage(tmp_path))
+    with pytest.raises(DataError, match=r"nowhere: cannot be read \(No such file"):
+        read_market1501(open_storage(tmp_path / "nowhere"))
     make(tmp_path / "one")
     make(tmp_path / "two")
     with pytest.raises(DataError, match=r"2 data sets \(one/, two/\); expected one"):
-        read_market1501(tmp_path)
+        read_market1501(open_storage(tmp_path))
 
 
 def times(root: Path, mode: str) -> dict[str, float | None]:
-    rows = read_layout("market1501", root, {"time_mode": mode}).rows
+    rows = read_layout("market1501", open_storage(root), {"time_mode": mode}).rows
     return {row.path.split("/")[-1]: row.timestamp for row in rows if row.camid == 5}
 
 
@@ -179,9 +193,9 @@ def test_sequences_are_laid_end_to_end(tmp_path: Path) -> None:
 
 def test_unknown_names_are_errors_that_name_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match="layout 'market1510' \\(did you mean 'market1501'"):
-        read_layout("market1510", tmp_path)
+        read_layout("market1510", open_storage(tmp_path))
     with pytest.raises(ParamsError, match="no option 'use_50k' \\(did you mean 'use_500k'"):
-        read_layout("market1501", tmp_path, {"use_50k": True})
+        read_layout("market1501", open_storage(tmp_path), {"use_50k": True})
     with pytest.raises(ParamsError, match="time_mode 'real'; expected one of recorded, qaconv"):
-        read_layout("market1501", make(tmp_path), {"time_mode": "real"})
+        read_layout("market1501", open_storage(make(tmp_path)), {"time_mode": "real"})
     assert set(READERS) >= {"market1501", "synthetic"}

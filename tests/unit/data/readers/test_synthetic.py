@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from reid.data.readers.synthetic import read_synthetic
+from reid.data.storage import open_storage
 from reid.errors import DataError
 
 PATHS = (
@@ -41,7 +42,7 @@ def world(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("above", [False, True])
 def test_rows_carry_the_attributes(world: Path, above: bool) -> None:
-    reading = read_synthetic(world.parent if above else world)
+    reading = read_synthetic(open_storage(world.parent if above else world))
     rows = {Path(row.path).name: row for row in reading.rows}
     row = rows["0002_c1s1_000200_00.jpg"]
     assert (row.viewid, row.occluded, row.occ_fraction) == (1, True, 0.1)
@@ -51,7 +52,7 @@ def test_rows_carry_the_attributes(world: Path, above: bool) -> None:
 
 
 def test_the_world_is_open_and_its_people_synthetic(world: Path) -> None:
-    reading = read_synthetic(world)
+    reading = read_synthetic(open_storage(world))
     assert reading.ethics is not None
     assert (reading.ethics.status, reading.ethics.consent) == ("open", "synthetic")
     assert reading.benchmark is None
@@ -62,9 +63,9 @@ def test_the_world_is_open_and_its_people_synthetic(world: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("synth.json", None, "synth.json: no such file; expected a synthetic world"),
-        ("synth.json", "{", "synth.json: not valid JSON"),
-        ("synth.json", "[]", "synth.json: holds list; expected a JSON object"),
+        ("synth.json", None, "world: no synth.json, here"),
+        ("synth.json", "{", "synth.json is not valid JSON"),
+        ("synth.json", "[]", "synth.json holds list; expected a JSON object"),
         ("synth.json", "{}", "synth.json lacks counts.cameras"),
         ("synth_attributes.json", "{}", "0002_c2s1_000300_01.jpg: not among the attributes"),
     ],
@@ -76,4 +77,4 @@ def test_damaged_worlds_are_errors(
     if content is not None:
         (world / file).write_text(content)
     with pytest.raises(DataError, match=message):
-        read_synthetic(world)
+        read_synthetic(open_storage(world))

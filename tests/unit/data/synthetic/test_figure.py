@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from reid.data.synthetic import WorldSpec
-from reid.data.synthetic.colour import lay_person, side_light
+from reid.data.synthetic.colour import cloth_palette, lay_person, side_light
 from reid.data.synthetic.figure import paint_person
 from reid.data.synthetic.paint import Material
 from reid.data.synthetic.palette import Colour
@@ -88,7 +88,7 @@ def test_any_view_of_anybody_can_be_painted(
     view = View(yaw, phase, elevation, centre, 8, 112)
     painted = paint_person(who, view, 128)
     scene = Image.new("RGB", (64, 128), (1, 2, 3))
-    mask = np.asarray(lay_person(scene, painted, who, side_light(0.0, (64, 128))))
+    mask = np.asarray(lay_person(scene, painted, cloth_palette(who), side_light(0.0, (64, 128))))
     assert ((np.asarray(painted) > 0) == (mask == 255)).all()
     assert (np.asarray(scene)[mask == 0] == (1, 2, 3)).all()
     if 16 <= centre <= 48:

@@ -7,17 +7,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reid.data.synthetic import Shot, WorldSpec, schedule
-from reid.data.synthetic.schedule import GALLERY, QUERY, TRAIN, file_name
+from reid.data.synthetic.market import GALLERY, QUERY, TRAIN, file_name
 
 MARKET = re.compile(r"^(-1|\d{4})_c(\d)s(\d)_(\d{6})_(\d{2})\.jpg$")
-WORLDS = [WorldSpec("smoke", "A", 1), WorldSpec("demo", "B", 2), WorldSpec("bench", "A", 0)]
+WORLDS = [
+    WorldSpec("smoke", "A", 1),
+    WorldSpec("demo", "B", 2),
+    WorldSpec("bench", "A", 0),
+    WorldSpec("smoke", "B", 1, "occluded"),
+]
 
 
 def split_of(shot: Shot) -> str:
     return shot.file.split("/")[0]
 
 
-@pytest.mark.parametrize("spec", WORLDS, ids=lambda spec: spec.size)
+@pytest.mark.parametrize("spec", WORLDS, ids=lambda spec: f"{spec.kind}-{spec.size}")
 def test_names_follow_the_grammar_and_are_unique(spec: WorldSpec) -> None:
     shots = schedule(spec)
     names = [shot.file.split("/")[1] for shot in shots]
@@ -31,7 +36,7 @@ def test_names_follow_the_grammar_and_are_unique(spec: WorldSpec) -> None:
         assert (int(session) - 1) * 900 + int(frame) / 25 == pytest.approx(shot.time)
 
 
-@pytest.mark.parametrize("spec", WORLDS, ids=lambda spec: spec.size)
+@pytest.mark.parametrize("spec", WORLDS, ids=lambda spec: f"{spec.kind}-{spec.size}")
 def test_splits_share_nobody_and_every_query_has_a_match(spec: WorldSpec) -> None:
     ids: dict[str, set[int]] = defaultdict(set)
     gallery_cameras: dict[int, set[int]] = defaultdict(set)
@@ -50,7 +55,7 @@ def test_splits_share_nobody_and_every_query_has_a_match(spec: WorldSpec) -> Non
     assert all(gallery_cameras[person] - {camera} for person, camera in queries)
 
 
-@pytest.mark.parametrize("spec", WORLDS, ids=lambda spec: spec.size)
+@pytest.mark.parametrize("spec", WORLDS, ids=lambda spec: f"{spec.kind}-{spec.size}")
 def test_tracks_keep_to_one_camera_and_move_on_in_time(spec: WorldSpec) -> None:
     tracks: dict[int, list[Shot]] = defaultdict(list)
     for shot in schedule(spec):
