@@ -66,7 +66,7 @@ def ethics_rules() -> list[Rule]:
         holds(
             "ethics_record_present",
             "Licence, status and consent are stated.",
-            "State them under `ethics` in the parameters of the data set.",
+            "State `terms` in the source of the data set: licence, status and consent.",
             table="facts",
         ),
         holds(

@@ -90,7 +90,7 @@ def camera_rules() -> list[Rule]:
             "camera_in_official_range",
             "The camera is one that the data set has.",
             "Correct the camera in the file name, or remove the image; for data of your own state "
-            "their `ethics`, then the cameras of the benchmark do not bind.",
+            "their `terms`, then the cameras of the benchmark do not bind.",
         ),
         holds(
             "modality_matches_band",
