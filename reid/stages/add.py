@@ -109,12 +109,12 @@ def add_dataset(wish: Wish) -> None:
         reading = read_entry(storage, entry)
         _require_terms(wish, reading)
         target = manifest_file(wish.name)
-        with _removed_on_failure(target.parent), _removed_on_failure(place, unless=root == place):
+        with _removed_on_failure(target.parent), _removed_on_failure(place):
             _place(wish, storage, reading, place)
             with whole_folder(target.parent) as folder:
                 kept = open_storage(place)
                 meta = index_entry(wish.name, entry, kept, reading, folder / target.name)
-            if not wish.link:
+            if not place.is_symlink():
                 _track(place)
             entry = _settled(entry, meta)
             _write(card, entry)
@@ -221,6 +221,7 @@ def _place(wish: Wish, storage: Storage, reading: Reading, place: Path) -> None:
         root.replace(place)
         return
     part = place.with_name(f".{place.name}.part")
+    _remove(part)  # what a killed command left
     with _removed_on_failure(part), progress(f"{wish.name}: copy") as advance:
         if root.is_file():
             shutil.copy2(root, part)
@@ -255,18 +256,27 @@ def _track(place: Path) -> None:
 
 
 @contextmanager
-def _removed_on_failure(path: Path, unless: bool = False) -> Iterator[None]:
-    """Remove a file or folder, and DVC's record of it, if the block raises."""
+def _removed_on_failure(path: Path) -> Iterator[None]:
+    """Remove what the block made of a file or folder, and DVC's record of it, if it raises.
+
+    What was there before the block stays: it may be the only copy of the user's data.
+    """
+    made = [
+        rest for rest in (path, path.with_name(f"{path.name}.dvc")) if not os.path.lexists(rest)
+    ]
     try:
         yield
     except BaseException:
-        if not unless:
-            for rest in (path, path.with_name(f"{path.name}.dvc")):
-                if rest.is_dir() and not rest.is_symlink():
-                    shutil.rmtree(rest, ignore_errors=True)
-                else:
-                    rest.unlink(missing_ok=True)
+        for rest in made:
+            _remove(rest)
         raise
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _write(card: Path, entry: DatasetEntry) -> None:
@@ -283,6 +293,6 @@ def _tell(wish: Wish, entry: DatasetEntry, meta: ManifestMeta, reading: Reading)
         if counts["broken"]:
             broken = f"{counts['broken']} of {split} do not decode"
             print(f"warning: {wish.name}: {broken}; `reid data check {wish.name}` names them")
-    how = "linked to" if wish.link else "kept, under DVC, as"
+    how = "linked to" if entry.made_from.is_symlink() else "kept, under DVC, as"
     print(f"{wish.name}: layout {meta.layout}, {how} {entry.made_from}")
     print(f"Registered in {registration_file(wish.name)}. Next: reid data check {wish.name}")

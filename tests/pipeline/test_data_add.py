@@ -252,6 +252,24 @@ def test_files_that_lie_in_raw_are_registered_where_they_are(line: CommandLine) 
     assert sorted(path.name for path in Path("raw/mine").iterdir())[0] == "bounding_box_test"
 
 
+def test_files_that_lie_in_raw_survive_a_failure(line: CommandLine) -> None:
+    """However their place is spelt, they may be the only copy."""
+    enormous(Path("raw/mine"))
+    before = sorted(Path("raw/mine").rglob("*"))
+    for spelling in ("raw/mine", "./raw/mine", str(Path("raw/mine").resolve())):
+        code, _ = line.fails("data", "add", "mine", spelling)
+        assert code == 4
+        assert sorted(Path("raw/mine").rglob("*")) == before
+    assert not Path("params/registered").exists()
+
+
+def test_what_a_killed_command_left_is_no_hindrance(line: CommandLine, tmp_path: Path) -> None:
+    for rest in (Path("raw/.mine.part"), Path("data/.mine.part")):
+        (rest / "half").mkdir(parents=True)
+    line.works("data", "add", "mine", str(tree(tmp_path / "given")))
+    assert not list(Path("raw").glob(".*")) + list(Path("data").glob(".*"))
+
+
 def test_dvc_keeps_one_item_and_the_pipeline_builds_on_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
