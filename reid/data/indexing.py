@@ -8,10 +8,9 @@ which it must be known which images are broken. The third writes the manifest bl
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from dataclasses import fields
 from itertools import islice, pairwise
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +22,7 @@ from reid.data.manifest_writer import ManifestWriter
 from reid.data.readers.reading import Reading, Row
 from reid.data.storage import Storage
 from reid.errors import DataError
+from reid.workers import worker_pool
 
 Progress = Callable[[int, int], None]
 _Item = TypeVar("_Item")
@@ -122,8 +122,7 @@ def _inspect_changed(
             yield new, inspect_images(_read(storage, new))
         return
     waiting: deque[tuple[dict[str, str], Future[list[FileFacts]]]] = deque()
-    # a forked child would inherit the locks of the threads that other libraries started
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+    with worker_pool(workers) as pool:
         for known, new in _sort_known(storage, paths, store):
             yield known, None
             if new:

@@ -100,8 +100,11 @@ def uses_extra(case: Case) -> bool:
 
 def options_for(case: Case, layout: str) -> dict[str, Any]:
     """Options under which a reader tells what the pack lists: extra parts on, splits unmerged."""
-    keeps_val = any(row.get("split") == "val" for row in case.files)
-    options = {"use_500k": uses_extra(case), "use_val": not keeps_val}
+    splits = {str(row.get("split")) for row in case.files}
+    options: dict[str, Any] = {"use_500k": uses_extra(case), "use_val": "val" not in splits}
+    sizes = [int(size) for split in splits if (size := split.removeprefix("test_")).isdecimal()]
+    if sizes:  # the larger lists hold the smaller ones
+        options["test_list"] = max(sizes)
     return {name: value for name, value in options.items() if name in options_of(layout)}
 
 

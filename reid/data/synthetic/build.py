@@ -2,9 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from reid.data.synthetic.shots import Shot
 from reid.data.synthetic.world import WorldSpec
 from reid.errors import DataError, ParamsError
 from reid.files import whole_folder
+from reid.workers import worker_pool
 
 WORLD_FILE = "synth.json"
 ATTRIBUTES_FILE = "synth_attributes.json"
@@ -82,8 +81,7 @@ def _write_all(
     if workers == 1:
         yield from map(write, chunks)
         return
-    # a forked child would inherit the locks of the threads that other libraries started
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with worker_pool(workers) as pool:
         yield from pool.map(write, chunks)
 
 
