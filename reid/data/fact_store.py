@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from reid.data.inspection import FileFacts
+from reid.errors import DataError
 
 _VERSION = 1
 """Raised when `inspect_image` would say something else of the same file."""
@@ -23,17 +24,22 @@ class FactStore:
     """Facts of files by path, in one SQLite file that a killed process leaves usable.
 
     Args:
-        path: The file; it is made if it is not there.
+        path: The file; it is made if it is not there, and made anew if it is damaged.
+
+    Raises:
+        DataError: Another process writes to it.
     """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
-        self._database = sqlite3.connect(path)
         try:
-            self._prepare()
+            self._open()
         except sqlite3.OperationalError as error:
-            raise OSError(errno.ENOSPC, str(error), str(path)) from None
+            raise self._trouble(error) from None
+        except sqlite3.DatabaseError:
+            path.unlink()  # damaged; it holds nothing that opening the images does not tell again
+            self._open()
 
     def __enter__(self) -> "FactStore":
         return self
@@ -41,7 +47,8 @@ class FactStore:
     def __exit__(self, *_: object) -> None:
         self._database.close()
 
-    def _prepare(self) -> None:
+    def _open(self) -> None:
+        self._database = sqlite3.connect(self._path)
         if self._database.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
             self._database.execute("DROP TABLE IF EXISTS facts")
             self._database.execute(f"PRAGMA user_version = {_VERSION}")
@@ -59,7 +66,7 @@ class FactStore:
             with self._database:
                 self._database.executemany(_REPLACE, rows)
         except sqlite3.OperationalError as error:
-            raise OSError(errno.ENOSPC, str(error), str(self._path)) from None
+            raise self._trouble(error) from None
 
     def load(self, paths: Sequence[str]) -> dict[str, tuple[str, FileFacts]]:
         """Look up files.
@@ -79,6 +86,15 @@ class FactStore:
             path: (stamp, FileFacts(size, digest, width, height, mode, _from_blob(phash)))
             for path, stamp, size, digest, width, height, mode, phash in found
         }
+
+    def _trouble(self, error: sqlite3.OperationalError) -> Exception:
+        if "locked" in str(error):
+            return DataError(
+                f"{self._path}: in use by another process",
+                "one command that indexes a dataset at a time",
+                "Wait for the other one.",
+            )
+        return OSError(errno.ENOSPC, str(error), str(self._path))
 
     def broken(self) -> set[str]:
         """Paths of all files that do not decode."""
