@@ -26,10 +26,10 @@ demo: $(READY) ## run the active study whole, then print its results
 	@reid results
 
 test: $(READY) ## all tests but slow and gpu
-	pytest -m 'not slow and not gpu' -n 2 --dist loadfile
+	pytest -m 'not slow and not gpu' -n 2 --dist loadfile --no-loadscope-reorder
 
 test-unit: $(READY) ## the unit tests alone
-	pytest tests/unit -m 'not slow and not gpu' -n 2 --dist loadfile
+	pytest tests/unit -m 'not slow and not gpu' -n 2 --dist loadfile --no-loadscope-reorder
 
 test-all: $(READY) ## the slow tests too
 	pytest -m 'not gpu'

@@ -22,24 +22,21 @@ def differs_from_official(meta: ManifestMeta) -> bool:
 
 def counts_table(meta: ManifestMeta) -> str:
     """Lay out the counts per split; `8 (of 12936)` where the authors state another number."""
+    official = _official(meta)
     rows: list[tuple[str, ...]] = [("split", *COLUMNS)]
-    stated = [entry.split for entry in _official(meta)]
-    for split in dict.fromkeys([*meta.counts, *stated]):
-        rows.append((split, *(_cell(meta, split, name) for name in COLUMNS)))
+    for split in dict.fromkeys([*meta.counts, *(entry.split for entry in official)]):
+        entries = [entry for entry in official if entry.split == split]
+        rows.append((split, *(_cell(meta, split, name, entries) for name in COLUMNS)))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in rows)
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _cell(meta: ManifestMeta, split: str, name: str) -> str:
+def _cell(meta: ManifestMeta, split: str, name: str, entries: list[OfficialCount]) -> str:
     found = meta.counts.get(split, {}).get(name, 0)
-    stated = [
-        (entry, entry.cells()[name])
-        for entry in _official(meta)
-        if entry.split == split and name in entry.cells()
-    ]
-    for entry, number in stated:
-        if abs(found - number) > entry.tolerance * number:
+    for entry in entries:
+        number = entry.cells().get(name)
+        if number is not None and abs(found - number) > entry.tolerance * number:
             about = "about " if entry.tolerance else ""
             return f"{found} (of {about}{number})"
     return str(found)
