@@ -8,7 +8,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from reid.data.images import Batch
-from reid.data.transforms import augment
+from reid.data.transforms import augment, seed_rectangles
 from reid.methods.base import EmbeddingNetwork
 from reid.recipe import Recipe
 from reid.training.optimiser import build_optimiser
@@ -36,6 +36,7 @@ class Learner(LightningModule):
         number = self.current_epoch + 1
         mixed = (self._seed * 1_000_003 + number) * 1_009 + self.global_rank
         seed_everything(mixed % 2**32, verbose=False)
+        seed_rectangles(mixed % 2**32)
         optimiser = self.trainer.optimizers[0]
         for group in optimiser.param_groups:
             group["lr"] = epoch_rate(

@@ -75,3 +75,11 @@ def test_bench_is_neither_trivial_nor_hopeless(seed: int) -> None:
 def test_demo_cannot_be_solved_by_raw_pixels(seed: int) -> None:
     images = images_of(WorldSpec("demo", "A", seed))
     assert 5 <= mean_average_precision(raw_pixels(images), images) <= 25
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_winter_is_dark_but_not_without_colour(seed: int) -> None:
+    images = images_of(WorldSpec("bench", "B", seed))
+    assert 5 <= mean_average_precision(raw_pixels(images), images) <= 25
+    assert 4 <= mean_average_precision(strip_histograms(images), images) <= 45
