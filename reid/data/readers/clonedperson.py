@@ -7,8 +7,6 @@ from reid.data.manifest import EthicsRecord
 from reid.data.readers.randperson import NAME, raw_camera, scene_row
 from reid.data.readers.reading import Reading, Row
 from reid.data.readers.sorting import (
-    accident_warnings,
-    accidents,
     any_named,
     find_home,
     homes_of,
@@ -57,8 +55,6 @@ def read_clonedperson(storage: Storage) -> Reading:
         benchmark=LAYOUT,
         rows=tuple(rows),
         ignored=tuple(ignored),
-        warnings=accident_warnings(ignored),
-        unlisted=accidents(ignored),
         camera_count=CAMERA_COUNT,
         ethics=ETHICS,
     )

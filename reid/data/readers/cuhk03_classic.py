@@ -16,8 +16,6 @@ from reid.data.manifest import EthicsRecord
 from reid.data.readers.listing import CONTAINER, read_mat
 from reid.data.readers.reading import LIST_FILE, OTHER_FOLDER, UNLISTED, Ignored, Reading, Row
 from reid.data.readers.sorting import (
-    accident_warnings,
-    accidents,
     require_splits,
     sort_files,
 )
@@ -106,8 +104,6 @@ def read_cuhk03_classic(
         benchmark=f"cuhk03_{'np' if protocol == 'new' else 'classic'}_{variant}",
         rows=tuple(rows),
         ignored=tuple(ignored),
-        warnings=accident_warnings(ignored),
-        unlisted=accidents(ignored),
         camera_count=CAMERA_COUNT,
         ethics=ETHICS,
     )

@@ -7,8 +7,6 @@ from typing import Literal, get_args
 from reid.data.manifest import EthicsRecord
 from reid.data.readers.reading import OTHER_FOLDER, Reading, Row
 from reid.data.readers.sorting import (
-    accident_warnings,
-    accidents,
     any_named,
     find_home,
     homes_of,
@@ -77,8 +75,6 @@ def read_cuhk03_np(storage: Storage, *, variant: Variant | None = None) -> Readi
         benchmark=f"{LAYOUT}_{wanted[0]}" if len(wanted) == 1 else None,
         rows=tuple(rows),
         ignored=tuple(ignored),
-        warnings=accident_warnings(ignored),
-        unlisted=accidents(ignored),
         camera_count=CAMERA_COUNT,
         ethics=ETHICS,
     )

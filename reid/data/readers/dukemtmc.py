@@ -8,8 +8,6 @@ from reid.data.readers.listing import require_listed
 from reid.data.readers.reading import LIST_FILE, UNLISTED, Reading, Row
 from reid.data.readers.sorting import (
     Judge,
-    accident_warnings,
-    accidents,
     any_named,
     find_home,
     homes_of,
@@ -133,8 +131,6 @@ def _read(
         benchmark=layout,
         rows=tuple(rows),
         ignored=tuple(ignored),
-        warnings=accident_warnings(ignored),
-        unlisted=accidents(ignored),
         camera_count=CAMERA_COUNT,
         ethics=ETHICS,
     )

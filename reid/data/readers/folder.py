@@ -18,8 +18,6 @@ from reid.data.readers.numbering import (
 )
 from reid.data.readers.reading import BAD_NAME, Reading, Row, is_image, is_sidecar
 from reid.data.readers.sorting import (
-    accident_warnings,
-    accidents,
     nothing_known,
     require_splits,
     sort_files,
@@ -77,8 +75,6 @@ def read_folder(
         benchmark=None,
         rows=tuple(complete_splits(rows, test_share, seed)),
         ignored=tuple(ignored),
-        warnings=accident_warnings(ignored),
-        unlisted=accidents(ignored),
         camera_count=len(names.cameras) or None,
     )
 

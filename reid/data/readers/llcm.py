@@ -20,8 +20,6 @@ from reid.data.readers.reading import (
     Row,
 )
 from reid.data.readers.sorting import (
-    accident_warnings,
-    accidents,
     find_home,
     require_splits,
     sort_files,
@@ -97,8 +95,6 @@ def read_llcm(storage: Storage) -> Reading:
         benchmark=LAYOUT,
         rows=tuple(_with_aliases(rows, copies, home)),
         ignored=tuple(ignored),
-        warnings=accident_warnings(ignored),
-        unlisted=accidents(ignored),
         camera_count=CAMERA_COUNT,
         ethics=ETHICS,
     )

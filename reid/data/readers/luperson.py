@@ -31,7 +31,6 @@ from reid.data.readers.reading import (
     is_image,
     is_sidecar,
 )
-from reid.data.readers.sorting import accident_warnings, accidents
 from reid.data.storage import Storage, container_path
 from reid.errors import DataError
 
@@ -118,13 +117,13 @@ def _read(storage: Storage, form: Form) -> Reading:
             databases.append(path.rpartition("/")[0] or ".")
         elif reason == CONTAINER and not path.endswith(DATABASE_FILES):
             shards.append(path)
-    warnings = accident_warnings(ignored)
+    notes: tuple[str, ...] = ()
     if images:
         rows = LazyRows(lambda: _rows_of_tree(images, form))
     else:
         scheme, names = ("lmdb", databases) if databases else ("tar", shards)
         names.sort(key=lambda name: f"{name}#")  # the byte order of the paths of their members
-        warnings += _check_members(storage, scheme, names, form)
+        notes = _check_members(storage, scheme, names, form)
         rows = LazyRows(lambda: _rows_of_containers(storage, scheme, names, form))
     return Reading(
         layout=form.layout,
@@ -132,8 +131,7 @@ def _read(storage: Storage, form: Form) -> Reading:
         benchmark=form.layout,
         rows=rows,
         ignored=tuple(ignored),
-        warnings=warnings,
-        unlisted=accidents(ignored),
+        notes=notes,
         ethics=ETHICS,
     )
 

@@ -8,8 +8,6 @@ from typing import Literal, get_args
 from reid.data.manifest import EthicsRecord
 from reid.data.readers.reading import BAD_NAME, OTHER_FOLDER, Reading, Row
 from reid.data.readers.sorting import (
-    accident_warnings,
-    accidents,
     any_named,
     find_home,
     homes_of,
@@ -89,8 +87,6 @@ def read_market1501(
         benchmark="market1501_500k" if use_500k else "market1501",
         rows=tuple(add_timestamps(rows, time_mode)),
         ignored=tuple(ignored),
-        warnings=accident_warnings(ignored),
-        unlisted=accidents(ignored),
         camera_count=CAMERA_COUNT,
         ethics=ETHICS,
     )

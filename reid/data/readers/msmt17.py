@@ -12,8 +12,6 @@ from reid.data.manifest import EthicsRecord
 from reid.data.readers.listing import read_numbered, require_listed, roles_of
 from reid.data.readers.reading import BAD_NAME, LIST_FILE, UNLISTED, Ignored, Reading, Row
 from reid.data.readers.sorting import (
-    accident_warnings,
-    accidents,
     any_named,
     find_home,
     homes_of,
@@ -108,8 +106,6 @@ def read_msmt17(storage: Storage, *, use_val: bool = True) -> Reading:
         benchmark=LAYOUT if use_val else f"{LAYOUT}_no_val",
         rows=tuple(rows),
         ignored=tuple(ignored),
-        warnings=accident_warnings(ignored),
-        unlisted=accidents(ignored),
         camera_count=CAMERA_COUNT,
         ethics=ETHICS,
     )

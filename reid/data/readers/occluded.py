@@ -10,8 +10,6 @@ from typing import NamedTuple
 from reid.data.manifest import EthicsRecord
 from reid.data.readers.reading import BAD_NAME, OTHER_FOLDER, Reading, Row
 from reid.data.readers.sorting import (
-    accident_warnings,
-    accidents,
     any_named,
     find_home,
     homes_of,
@@ -144,8 +142,6 @@ def _read(storage: Storage, layout: Layout) -> Reading:
         benchmark=layout.key,
         rows=tuple(rows),
         ignored=tuple(ignored),
-        warnings=accident_warnings(ignored),
-        unlisted=accidents(ignored),
         camera_count=CAMERA_COUNT,
         ethics=ETHICS,
     )

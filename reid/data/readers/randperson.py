@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from reid.data.manifest import EthicsRecord
 from reid.data.readers.reading import BAD_NAME, OTHER_FOLDER, Reading, Row
 from reid.data.readers.sorting import (
-    accident_warnings,
-    accidents,
     find_home,
     homes_of,
     nothing_known,
@@ -69,8 +67,6 @@ def read_randperson(storage: Storage) -> Reading:
         benchmark=LAYOUT,
         rows=tuple(rows),
         ignored=tuple(ignored),
-        warnings=accident_warnings(ignored),
-        unlisted=accidents(ignored),
         camera_count=CAMERA_COUNT,
         ethics=ETHICS,
     )

@@ -15,6 +15,8 @@ OTHER_FOLDER = "folder not part of the protocol"
 BAD_NAME = "name does not match the grammar"
 UNLISTED = "not in any list file"
 
+_ACCIDENTS_SHOWN = 5
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Row:
@@ -70,8 +72,7 @@ class Reading:
         rows: One per image, in the byte order of the paths. They can be gone through again; a
             reader of millions of images makes them as they are asked for.
         ignored: Every other file.
-        warnings: What the user should look at, one line each.
-        unlisted: Paths of image files that the layout does not account for.
+        notes: What else the user should look at, one line each.
         camera_count: Cameras of the data set by its definition; None if it states none.
         ethics: Terms of use of the data set; None if it states none.
         generator: For synthetic data, what the generator recorded about itself.
@@ -82,11 +83,28 @@ class Reading:
     benchmark: str | None
     rows: Iterable[Row]
     ignored: tuple[Ignored, ...] = ()
-    warnings: tuple[str, ...] = ()
-    unlisted: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     camera_count: int | None = None
     ethics: EthicsRecord | None = None
     generator: Mapping[str, object] | None = None
+
+    @property
+    def unlisted(self) -> tuple[str, ...]:
+        """Paths of image files that the layout does not account for."""
+        return tuple(file.path for file in self._accidents)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should look at: the first of those images by path, then the notes."""
+        odd = self._accidents
+        lines = [f"{file.path}: ignored, {file.reason}" for file in odd[:_ACCIDENTS_SHOWN]]
+        if len(odd) > _ACCIDENTS_SHOWN:
+            lines.append(f"and {len(odd) - _ACCIDENTS_SHOWN} more image files ignored")
+        return (*lines, *self.notes)
+
+    @property
+    def _accidents(self) -> list[Ignored]:
+        return [f for f in self.ignored if f.reason in (BAD_NAME, UNLISTED) and is_image(f.path)]
 
 
 def is_sidecar(path: str) -> bool:

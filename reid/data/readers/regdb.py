@@ -16,8 +16,6 @@ from reid.data.readers.reading import (
     Row,
 )
 from reid.data.readers.sorting import (
-    accident_warnings,
-    accidents,
     find_home,
     require_splits,
     sort_files,
@@ -93,8 +91,6 @@ def read_regdb(storage: Storage, *, trial: int = 1) -> Reading:
         benchmark=LAYOUT,
         rows=tuple(rows),
         ignored=tuple(ignored),
-        warnings=accident_warnings(ignored),
-        unlisted=accidents(ignored),
         camera_count=CAMERA_COUNT,
         ethics=ETHICS,
     )

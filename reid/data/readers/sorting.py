@@ -9,7 +9,6 @@ from reid.data.readers.reading import (
     NOT_AN_IMAGE,
     OTHER_FOLDER,
     SIDECAR,
-    UNLISTED,
     Ignored,
     Row,
     is_image,
@@ -23,7 +22,6 @@ Judge = Callable[[str], Row | str]
 
 DEEPEST_HOME = 2
 _OUTLINE_FOLDERS, _OUTLINE_NAMES = 2000, 50
-_ACCIDENTS = (BAD_NAME, UNLISTED)
 
 
 def find_home(storage: Storage, paths: Iterable[str], markers: Sequence[str]) -> str:
@@ -125,20 +123,6 @@ def sort_files(
 def nothing_known(_path: str) -> str | None:
     """For `sort_files`: the layout names no other file."""
     return None
-
-
-def accidents(ignored: Iterable[Ignored]) -> tuple[str, ...]:
-    """Pick the image files that the layout does not account for."""
-    return tuple(file.path for file in ignored if file.reason in _ACCIDENTS and is_image(file.path))
-
-
-def accident_warnings(ignored: Sequence[Ignored], shown: int = 5) -> tuple[str, ...]:
-    """Name the image files that the layout does not account for, the first few by path."""
-    odd = [file for file in ignored if file.reason in _ACCIDENTS and is_image(file.path)]
-    lines = [f"{file.path}: ignored, {file.reason}" for file in odd[:shown]]
-    if len(odd) > shown:
-        lines.append(f"and {len(odd) - shown} more image files ignored")
-    return tuple(lines)
 
 
 def require_splits(rows: Iterable[Row], storage: Storage, splits: Sequence[str], like: str) -> None:

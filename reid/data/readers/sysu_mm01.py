@@ -14,8 +14,6 @@ from reid.data.manifest import EthicsRecord
 from reid.data.readers.listing import read_ids, read_mat, roles_of
 from reid.data.readers.reading import BAD_NAME, LIST_FILE, OTHER_FOLDER, Reading, Row
 from reid.data.readers.sorting import (
-    accident_warnings,
-    accidents,
     find_home,
     require_splits,
     sort_files,
@@ -80,8 +78,6 @@ def read_sysu_mm01(storage: Storage, *, use_val: bool = True) -> Reading:
         benchmark=LAYOUT,
         rows=tuple(rows),
         ignored=tuple(ignored),
-        warnings=accident_warnings(ignored),
-        unlisted=accidents(ignored),
         camera_count=CAMERA_COUNT,
         ethics=ETHICS,
     )

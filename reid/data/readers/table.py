@@ -21,8 +21,6 @@ from reid.data.readers.numbering import (
 )
 from reid.data.readers.reading import LIST_FILE, UNLISTED, Reading, Row
 from reid.data.readers.sorting import (
-    accident_warnings,
-    accidents,
     homes_of,
     require_splits,
     sort_files,
@@ -114,8 +112,6 @@ def read_table(
         benchmark=None,
         rows=tuple(complete_splits(rows, test_share, seed)),
         ignored=tuple(ignored),
-        warnings=accident_warnings(ignored),
-        unlisted=accidents(ignored),
         camera_count=None if "camid" in records[0] else len(sheet.cameras) or None,
     )
 

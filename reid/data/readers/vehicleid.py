@@ -16,8 +16,6 @@ from reid.data.readers.reading import (
     Row,
 )
 from reid.data.readers.sorting import (
-    accident_warnings,
-    accidents,
     find_home,
     homes_of,
     require_splits,
@@ -96,8 +94,6 @@ def read_vehicleid(storage: Storage, *, test_list: int = 800) -> Reading:
         benchmark=f"{LAYOUT}_{test_list}",
         rows=tuple(rows),
         ignored=tuple(ignored),
-        warnings=accident_warnings(ignored),
-        unlisted=accidents(ignored),
         camera_count=CAMERA_COUNT,
         ethics=ETHICS,
     )

@@ -18,8 +18,6 @@ from reid.data.readers.reading import (
     is_sidecar,
 )
 from reid.data.readers.sorting import (
-    accident_warnings,
-    accidents,
     find_home,
     homes_of,
     judge_by_folder,
@@ -117,8 +115,7 @@ def read_veri776(storage: Storage) -> Reading:
         benchmark=LAYOUT,
         rows=tuple(rows),
         ignored=tuple(ignored),
-        warnings=(*accident_warnings(ignored), *_label_warnings(rows, types)),
-        unlisted=accidents(ignored),
+        notes=tuple(_label_warnings(rows, types)),
         camera_count=CAMERA_COUNT,
         ethics=ETHICS,
     )

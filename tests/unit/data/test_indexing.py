@@ -11,7 +11,7 @@ from reid.data import indexing, inspection
 from reid.data.fact_store import FactStore
 from reid.data.indexing import build_manifest, index_files, train_labels
 from reid.data.manifest import EthicsRecord, Manifest
-from reid.data.readers.reading import Reading, Row
+from reid.data.readers.reading import BAD_NAME, Ignored, Reading, Row
 from reid.data.storage import open_storage
 from reid.errors import DataError
 
@@ -20,13 +20,13 @@ from .test_inspection import jpeg
 OWN = EthicsRecord("own pictures", "agreement", "yes")
 
 
-def reading(*rows: Row, unlisted: tuple[str, ...] = ()) -> Reading:
+def reading(*rows: Row, odd: tuple[str, ...] = ()) -> Reading:
     return Reading(
         layout="market1501",
         parser_version=1,
         benchmark="market1501",
         rows=rows,
-        unlisted=unlisted,
+        ignored=tuple(Ignored(path, BAD_NAME) for path in odd),
         camera_count=6,
         ethics=EthicsRecord("research", "research", "no"),
     )
@@ -172,7 +172,7 @@ def test_own_terms_say_that_the_data_are_not_the_benchmark(root: Path) -> None:
 
 def test_strict_refuses_files_that_are_not_accounted_for(root: Path) -> None:
     with pytest.raises(DataError, match=r"shop: 1 image files .* the first query/odd.jpg"):
-        build(reading(unlisted=("query/odd.jpg",)), root, strict=True)
+        build(reading(odd=("query/odd.jpg",)), root, strict=True)
 
 
 def test_a_file_that_vanishes_is_an_error_that_names_it(root: Path) -> None:
