@@ -20,7 +20,7 @@ def alive(process: int) -> bool:
     state = Path(f"/proc/{process}/stat")
     try:
         return state.read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # gone before or while it was read
         return False
 
 

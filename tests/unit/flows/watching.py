@@ -9,7 +9,7 @@ def alive(pid: int) -> bool:
     """A zombie does not count: it is dead and merely not yet collected."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # gone before or while it was read
         return False
     return state != "Z"
 
