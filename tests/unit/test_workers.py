@@ -2,8 +2,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
+
+from .flows.watching import alive, wait_until
 
 SCRIPT = """
 import os, time
@@ -16,14 +17,6 @@ if __name__ == "__main__":
 """
 
 
-def alive(process: int) -> bool:
-    state = Path(f"/proc/{process}/stat")
-    try:
-        return state.read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):  # gone before or while it was read
-        return False
-
-
 def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
@@ -34,7 +27,4 @@ def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     assert all(alive(worker) for worker in workers)
     os.kill(parent.pid, signal.SIGKILL)
     parent.wait()
-    deadline = time.monotonic() + 30
-    while any(alive(worker) for worker in workers) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not any(alive(worker) for worker in workers)
+    wait_until(lambda: not any(alive(worker) for worker in workers), 30)
