@@ -1,7 +1,7 @@
 """Embeddings of one test set: features, who and where, and a card of how they were made.
 
 On disk: `<stem>.npy` holds the features and can be mapped into memory, `<stem>.parquet` the rows,
-with the card as JSON in its metadata.
+with the card as JSON in its metadata. Features in bfloat16 are stored as uint16 (see `precision`).
 """
 
 import json
@@ -17,10 +17,21 @@ import pyarrow.parquet as pq
 from reid.errors import DataError
 from reid.files import whole_file
 from reid.retrieval.distance import FloatArray, IntArray
+from reid.retrieval.precision import Stored, as_stored
 
-ROLES = ("query", "gallery")
+ROLES = ("query", "gallery", "pool")
+MODALITIES = ("rgb", "ir")
 _CARD = b"reid.card"
 _SHAPE = b"reid.features"
+_COLUMNS = {
+    "person_ids": np.int64,
+    "camera_ids": np.int64,
+    "roles": np.str_,
+    "paths": np.str_,
+    "modalities": np.str_,
+    "occlusions": np.float32,
+    "draws": np.int64,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,42 +39,60 @@ class Embeddings:
     """Features of all query and gallery images of one test set.
 
     Args:
-        features: [N, D] float32.
+        features: [N, D] float32, float16 or the bits of bfloat16 (see `precision`).
         person_ids: -1 junk, never scored; 0 distractor, a negative only [N].
         camera_ids: From 0; -1 unknown [N].
-        roles: `query` or `gallery` [N].
+        roles: `query`, `gallery`, or `pool` where the protocol takes both from all images [N].
         paths: POSIX path of each image below the root of its dataset [N].
         card: How they were made: dataset, manifest and model digests, recipe, precision, flip,
             uses_camera_ids, feature_size, images_per_second, device ...
+        modalities: `rgb` or `ir`; by default all `rgb` [N].
+        occlusions: Share of the person that is hidden, NaN where unknown (the default) [N].
+        draws: Place of each image in the gallery draw of each official trial, from 0, among the
+            images of its person and camera; -1 where it is not drawn. By default no trial [N, T].
 
     Raises:
-        DataError: Sizes do not fit, or a role is unknown.
+        DataError: Sizes do not fit, or a role or a modality is unknown.
+        EvaluationError: The features are no floating-point numbers.
     """
 
-    features: FloatArray
+    features: Stored
     person_ids: IntArray
     camera_ids: IntArray
     roles: npt.NDArray[np.str_]
     paths: npt.NDArray[np.str_]
     card: dict[str, Any] = field(default_factory=dict)
+    modalities: npt.NDArray[np.str_] = field(default_factory=lambda: np.empty(0, np.str_))
+    occlusions: FloatArray = field(default_factory=lambda: np.empty(0, np.float32))
+    draws: IntArray = field(default_factory=lambda: np.empty((0, 0), np.int64))
 
     def __post_init__(self) -> None:
-        # asanyarray keeps a mapped file mapped
-        object.__setattr__(self, "features", np.asanyarray(self.features, dtype=np.float32))
-        for name in ("person_ids", "camera_ids"):
-            object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.int64))
-        for name in ("roles", "paths"):
-            object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.str_))
-        rows = {name: len(getattr(self, name)) for name in _COLUMNS}
-        if self.features.ndim != 2 or set(rows.values()) != {len(self.features)}:
+        object.__setattr__(self, "features", as_stored(self.features))
+        rows = len(self.features)
+        defaults = {
+            "modalities": np.full(rows, "rgb"),
+            "occlusions": np.full(rows, np.nan),
+            "draws": np.empty((rows, 0)),
+        }
+        for name, default in defaults.items():
+            if not len(getattr(self, name)):
+                object.__setattr__(self, name, default)
+        for name, kind in _COLUMNS.items():
+            object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=kind))
+        sizes = {name: len(getattr(self, name)) for name in _COLUMNS}
+        if self.features.ndim != 2 or self.draws.ndim != 2 or set(sizes.values()) != {rows}:
             raise DataError(
-                f"features of shape {self.features.shape} with rows {rows}",
+                f"features of shape {self.features.shape} with rows {sizes}",
                 "a matrix with one row for each image",
                 "Embed the test set again.",
             )
-        unknown = sorted(set(self.roles.tolist()) - set(ROLES))
-        if unknown:
-            raise DataError(f"role '{unknown[0]}'", f"one of {', '.join(ROLES)}", "Correct it.")
+        for name, known in (("roles", ROLES), ("modalities", MODALITIES)):
+            unknown = sorted(set(np.unique(getattr(self, name)).tolist()) - set(known))
+            if unknown:
+                one = name.removesuffix("s").replace("modalitie", "modality")
+                raise DataError(
+                    f"{one} '{unknown[0]}'", f"one of {', '.join(known)}", "Correct it."
+                )
 
     @property
     def is_query(self) -> npt.NDArray[np.bool_]:
@@ -83,7 +112,7 @@ class Embeddings:
 
     def take(self, rows: IntArray) -> "Embeddings":
         """Return the given rows, with the same card."""
-        columns = {name: getattr(self, name)[rows] for name in _COLUMNS}
+        columns: dict[str, Any] = {name: getattr(self, name)[rows] for name in _COLUMNS}
         return Embeddings(features=self.features[rows], card=self.card, **columns)
 
     def save(self, stem: Path) -> None:
@@ -92,7 +121,8 @@ class Embeddings:
             _CARD: json.dumps(self.card, sort_keys=True).encode(),
             _SHAPE: json.dumps(self.features.shape).encode(),
         }
-        table = pa.table({name: getattr(self, name) for name in _COLUMNS})
+        flat = {name: getattr(self, name) for name in _COLUMNS if name != "draws"}
+        table = pa.table({**flat, "draws": list(self.draws)})
         table = table.replace_schema_metadata(metadata)
         with whole_file(_features_file(stem)) as part:
             _save_array(part, self.features)
@@ -115,14 +145,12 @@ class Embeddings:
             metadata = table.schema.metadata or {}
             card, shape = json.loads(metadata[_CARD]), json.loads(metadata[_SHAPE])
             columns = {name: table.column(name).to_numpy() for name in _COLUMNS}
+            columns["draws"] = np.array(table.column("draws").to_pylist()).reshape(len(table), -1)
         except (ValueError, KeyError, EOFError, pa.ArrowException) as error:
             raise _damaged(f"{stem}: cannot be read ({' '.join(str(error).split())})") from None
         if list(features.shape) != shape:
             raise _damaged(f"{stem}: features of shape {features.shape}, rows made for {shape}")
         return cls(features=features, card=card, **columns)
-
-
-_COLUMNS = ("person_ids", "camera_ids", "roles", "paths")
 
 
 def _features_file(stem: Path) -> Path:
@@ -133,7 +161,7 @@ def _rows_file(stem: Path) -> Path:
     return stem.with_name(f"{stem.name}.parquet")
 
 
-def _save_array(path: Path, features: FloatArray) -> None:
+def _save_array(path: Path, features: Stored) -> None:
     with path.open("wb") as file:
         np.save(file, features)
 

@@ -17,8 +17,9 @@ from reid.retrieval.distance import (
     take_rows,
 )
 from reid.retrieval.embeddings import Embeddings
+from reid.retrieval.labels import JUNK
+from reid.retrieval.precision import as_float32
 from reid.retrieval.protocols import Protocol
-from reid.retrieval.ranking import JUNK
 from reid.retrieval.reranking import Reranker, RerankParams
 from reid.retrieval.scoring import NearestLists, Scores, Source, TestSet, score
 
@@ -113,7 +114,7 @@ def evaluate(
     dataset = str(embeddings.card.get("dataset", "embeddings"))
     columns = (embeddings.person_ids[rows], embeddings.camera_ids[rows], is_query[rows])
     test = TestSet(dataset, *columns)
-    features = check_features(take_rows(embeddings.features, rows), dataset)
+    features = check_features(as_float32(embeddings.features[rows]), dataset)
     if protocol.normalise:
         features = normalise(features)
     scores: dict[str, Scores] = {}

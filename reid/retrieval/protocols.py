@@ -10,6 +10,7 @@ import numpy.typing as npt
 from reid.errors import EvaluationError, ParamsError
 from reid.params import nearest
 from reid.retrieval.distance import IntArray
+from reid.retrieval.labels import Exclusion
 
 Gallery = Literal["all", "single_shot_expected", "single_shot_drawn", "one_image_per_person"]
 
@@ -20,7 +21,7 @@ class Protocol:
 
     Args:
         name: Stands in the name of every metric.
-        exclude_same_camera: Leave out gallery images of the query's person and camera.
+        exclusion: Gallery images that do not count for a query (see `Labels`).
         gallery: `all` images; one per person drawn after exclusion, as the exact expectation
             (`single_shot_expected`) or in seeded draws (`single_shot_drawn`), which alters the
             matching curve and not the average precision; or `one_image_per_person` drawn from all
@@ -31,7 +32,7 @@ class Protocol:
     """
 
     name: str
-    exclude_same_camera: bool
+    exclusion: Exclusion
     gallery: Gallery = "all"
     trials: int = 1
     seed: int = 0
@@ -44,12 +45,11 @@ class Protocol:
     @property
     def card(self) -> dict[str, Any]:
         """Everything here that alters a score, by the names of the protocol card."""
-        rule = "same person and camera" if self.exclude_same_camera else "none"
         return {
             "protocol": self.name,
             "distance": "squared_euclidean",
             "normalisation": "l2" if self.normalise else "none",
-            "exclusion_rule": f"junk; {rule}",
+            "exclusion_rule": f"junk; {self.exclusion.replace('_', ' ')}",
             "gallery_draw": self.gallery,
             "trials": self.trials,
             "seed": self.seed,
@@ -59,11 +59,16 @@ class Protocol:
 PROTOCOLS: dict[str, Protocol] = {
     protocol.name: protocol
     for protocol in (
-        Protocol("market", exclude_same_camera=True),
-        Protocol("no_camera", exclude_same_camera=False),
-        Protocol("cuhk03", exclude_same_camera=True, gallery="single_shot_expected"),
-        Protocol("cuhk03_drawn", exclude_same_camera=True, gallery="single_shot_drawn", trials=10),
-        Protocol("vehicleid", exclude_same_camera=False, gallery="one_image_per_person", trials=10),
+        Protocol("market", exclusion="same_person_and_camera"),
+        Protocol("no_camera", exclusion="none"),
+        Protocol("cuhk03", exclusion="same_person_and_camera", gallery="single_shot_expected"),
+        Protocol(
+            "cuhk03_drawn",
+            exclusion="same_person_and_camera",
+            gallery="single_shot_drawn",
+            trials=10,
+        ),
+        Protocol("vehicleid", exclusion="none", gallery="one_image_per_person", trials=10),
     )
 }
 

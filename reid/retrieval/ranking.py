@@ -4,9 +4,10 @@ Distances arrive as blocks of query rows, from features, from re-ranking or from
 Of each row only the ranks of the matches and a short list of nearest images are kept.
 """
 
+import typing
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -21,84 +22,13 @@ from reid.retrieval.distance import (
     distance_blocks,
     normalise,
 )
+from reid.retrieval.labels import Labels, SamePerson, excluded, match_counts
 from reid.retrieval.sorting import sort_pairs
 
 Ties = Literal["index", "favour", "against"]
-JUNK = -1
+Block = npt.NDArray[np.floating]
 # how a match and another image at the same distance stand, as the kernel knows it
 _TIES: dict[Ties, int] = {"favour": -1, "index": 0, "against": 1}
-
-
-@dataclass(frozen=True)
-class Labels:
-    """Who and where: of all queries and of all gallery images.
-
-    A gallery image counts for a query unless it is junk (person -1) or, with
-    `exclude_same_camera`, shows the same person in the same camera. Person 0 has no special
-    treatment: a distractor is a negative because no query has that number.
-
-    Args:
-        query_person_ids: [Q].
-        query_camera_ids: [Q].
-        gallery_person_ids: [G].
-        gallery_camera_ids: [G].
-        exclude_same_camera: Whether images of the same person and camera are left out.
-    """
-
-    query_person_ids: IntArray
-    query_camera_ids: IntArray
-    gallery_person_ids: IntArray
-    gallery_camera_ids: IntArray
-    exclude_same_camera: bool = True
-
-    def __post_init__(self) -> None:
-        for side in ("query", "gallery"):
-            persons = np.ascontiguousarray(getattr(self, f"{side}_person_ids"), np.int64)
-            cameras = np.ascontiguousarray(getattr(self, f"{side}_camera_ids"), np.int64)
-            if persons.shape != cameras.shape or persons.ndim != 1:
-                raise EvaluationError(
-                    f"{side}: person ids of shape {persons.shape}, camera ids {cameras.shape}",
-                    "one of each per image",
-                    "Pass vectors of equal length.",
-                )
-            object.__setattr__(self, f"{side}_person_ids", persons)
-            object.__setattr__(self, f"{side}_camera_ids", cameras)
-
-    def as_arguments(self) -> tuple[Any, ...]:
-        """Return the fields in the order in which the kernels take them."""
-        return (
-            self.query_person_ids,
-            self.query_camera_ids,
-            self.gallery_person_ids,
-            self.gallery_camera_ids,
-            self.exclude_same_camera,
-        )
-
-
-@dataclass(frozen=True)
-class SamePerson:
-    """Gallery images of each query's person, in ascending order, as slices of one vector.
-
-    Args:
-        order: Gallery indices grouped by person [G].
-        first: Start of the slice of each query [Q].
-        last: End of the slice of each query [Q].
-    """
-
-    order: IntArray
-    first: IntArray
-    last: IntArray
-
-    @classmethod
-    def of(cls, labels: Labels) -> "SamePerson":
-        """Group the gallery by person."""
-        order = np.argsort(labels.gallery_person_ids, kind="stable").astype(np.int64)
-        grouped = labels.gallery_person_ids[order]
-        wanted = labels.query_person_ids
-        first = np.searchsorted(grouped, wanted, side="left").astype(np.int64)
-        last = np.searchsorted(grouped, wanted, side="right").astype(np.int64)
-        last[wanted == JUNK] = first[wanted == JUNK]
-        return cls(order, first, last)
 
 
 @dataclass(frozen=True)
@@ -131,15 +61,6 @@ class Ranking:
     def ranks_of(self, query: int) -> IntArray:
         """Return the ascending 1-based ranks of the matches of one query."""
         return self.match_ranks[self.offsets[query] : self.offsets[query + 1]]
-
-
-def match_counts(labels: Labels) -> IntArray:
-    """Count the matches of each query that count for it: [Q]."""
-    same = SamePerson.of(labels)
-    counts = np.zeros(len(same.first), np.int64)
-    cameras = (labels.query_camera_ids, labels.gallery_camera_ids, labels.exclude_same_camera)
-    _count_matches(same.order, same.first, same.last, *cameras, counts)
-    return counts
 
 
 def rank_matches(
@@ -193,24 +114,62 @@ def rank_blocks(
     Raises:
         EvaluationError: A block does not fit the labels or holds NaN.
     """
-    queries = len(labels.query_person_ids)
-    same = SamePerson.of(labels)
-    offsets = np.concatenate([[0], np.cumsum(match_counts(labels))]).astype(np.int64)
-    ranks = np.zeros(offsets[-1], np.int64)
-    top_indices = np.full((queries, top), -1, np.int64)
-    top_distances = np.full((queries, top), np.inf)
-    grouped = (same.order, same.first, same.last, *labels.as_arguments())
+    ranker = Ranker(labels, ties, top, tie_margin)
     for row, block in numbered(blocks, labels):
+        ranker.add(row, block)
+    return ranker.ranking
+
+
+class BlockWatcher(typing.Protocol):
+    """What looks at each block of distances as it passes, so that several can share one pass."""
+
+    def add(self, first_query: int, block: Block) -> None:
+        """Look at a block [b, G] whose first row belongs to query `first_query`."""
+        ...
+
+
+class Ranker:
+    """Ranks blocks as they come (see `rank_blocks`).
+
+    Args:
+        labels: Persons, cameras and the exclusion rule.
+        ties: See `rank_blocks`.
+        top: See `rank_blocks`.
+        tie_margin: See `rank_blocks`.
+    """
+
+    def __init__(
+        self, labels: Labels, ties: Ties = "index", top: int = 0, tie_margin: float = 0.0
+    ) -> None:
+        queries = len(labels.query_person_ids)
+        same = SamePerson.of(labels)
+        offsets = np.concatenate([[0], np.cumsum(match_counts(labels))]).astype(np.int64)
+        self._constants = (_TIES[ties], tie_margin, same.order, same.first, same.last)
+        self._labels = labels.as_arguments()
+        self.ranking = Ranking(
+            match_ranks=np.zeros(offsets[-1], np.int64),
+            offsets=offsets,
+            top_indices=np.full((queries, top), -1, np.int64),
+            top_distances=np.full((queries, top), np.inf),
+        )
+
+    def add(self, first_query: int, block: Block) -> None:
+        """Rank a block [b, G] (see `numbered`) whose first row belongs to query `first_query`.
+
+        Raises:
+            EvaluationError: It holds NaN.
+        """
+        found = self.ranking
         faults = np.zeros(len(block), np.bool_)
-        arguments = (block, row, _TIES[ties], tie_margin, *grouped, offsets, ranks)
-        over_rows(_rank_rows, len(block), *arguments, top_indices, top_distances, faults)
+        kept = (found.offsets, found.match_ranks, found.top_indices, found.top_distances)
+        constants = (*self._constants, *self._labels)
+        over_rows(_rank_rows, len(block), block, first_query, *constants, *kept, faults)
         if faults.any():
             raise EvaluationError(
-                f"distances of query {row + int(faults.argmax())} hold NaN",
+                f"distances of query {first_query + int(faults.argmax())} hold NaN",
                 "numbers",
                 "Check the features or the pair scorer.",
             )
-    return Ranking(ranks, offsets, top_indices, top_distances)
 
 
 def numbered(
@@ -243,23 +202,6 @@ def numbered(
 
 
 @compiled
-def _count_matches(
-    order: IntArray,
-    first: IntArray,
-    last: IntArray,
-    query_cameras: IntArray,
-    gallery_cameras: IntArray,
-    exclude_same_camera: bool,
-    counts: IntArray,
-) -> None:
-    for query in range(len(first)):
-        for place in range(first[query], last[query]):
-            other = gallery_cameras[order[place]] != query_cameras[query]
-            if other or not exclude_same_camera:
-                counts[query] += 1
-
-
-@compiled
 def _rank_rows(
     start: int,
     stop: int,
@@ -274,7 +216,7 @@ def _rank_rows(
     query_cameras: IntArray,
     gallery_persons: IntArray,
     gallery_cameras: IntArray,
-    exclude_same_camera: bool,
+    exclusion: int,
     offsets: IntArray,
     ranks: IntArray,
     top_indices: IntArray,
@@ -292,7 +234,7 @@ def _rank_rows(
         match = 0
         for place in range(first[query], last[query]):
             item = order[place]
-            if not exclude_same_camera or gallery_cameras[item] != camera:
+            if not excluded(exclusion, True, gallery_cameras[item] == camera):
                 matches[match] = item
                 distances[match] = block[row, item] + ties * tie_margin
                 match += 1
@@ -308,7 +250,7 @@ def _rank_rows(
             if gallery_persons[item] == -1:
                 continue
             same = gallery_persons[item] == person
-            if same and exclude_same_camera and gallery_cameras[item] == camera:
+            if excluded(exclusion, same, gallery_cameras[item] == camera):
                 continue
             if not same and d <= farthest:
                 before[_first_after(d, item, distances, matches, ties)] += 1

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from reid.errors import EvaluationError
 from reid.retrieval.distance import DoubleArray, FloatArray, IntArray
+from reid.retrieval.labels import Exclusion, Labels, match_counts
 from reid.retrieval.metrics import (
     average_precision,
     cumulative_matching,
@@ -17,11 +18,10 @@ from reid.retrieval.metrics import (
     mean_of_valid,
 )
 from reid.retrieval.protocols import Protocol, Split, splits
-from reid.retrieval.ranking import Labels, match_counts, numbered, rank_blocks
+from reid.retrieval.ranking import Block, numbered, rank_blocks
 from reid.retrieval.single_shot import drawn_ranks, expected_curves
 
 RANKS = (1, 5, 10)
-Block = npt.NDArray[np.floating]
 
 
 class Source(typing.Protocol):
@@ -52,14 +52,14 @@ class TestSet:
     camera_ids: IntArray
     is_query: npt.NDArray[np.bool_]
 
-    def labels(self, split: Split, exclude_same_camera: bool) -> Labels:
+    def labels(self, split: Split, exclusion: Exclusion) -> Labels:
         """Return the labels of one split."""
         return Labels(
             self.person_ids[split.query_rows],
             self.camera_ids[split.query_rows],
             self.person_ids[split.gallery_rows],
             self.camera_ids[split.gallery_rows],
-            exclude_same_camera,
+            exclusion,
         )
 
 
@@ -155,7 +155,7 @@ def score(
         )
     trials = []
     for split in splits(protocol, test.person_ids, test.is_query):
-        labels = test.labels(split, protocol.exclude_same_camera)
+        labels = test.labels(split, protocol.exclusion)
         if not match_counts(labels).any():
             raise _no_valid_query(test, protocol, labels)
         blocks = source.blocks(split.query_rows, split.gallery_rows, block_size)
@@ -247,10 +247,10 @@ def _no_valid_query(test: TestSet, protocol: Protocol, labels: Labels) -> Evalua
     queries = len(labels.query_person_ids)
     cameras = sorted({*labels.query_camera_ids.tolist(), *labels.gallery_camera_ids.tolist()})
     shown = ", ".join(str(camera) for camera in cameras[:20]) + (", ..." if cameras[20:] else "")
-    where = " of another camera" if protocol.exclude_same_camera else ""
+    where = " of another camera" if protocol.exclusion != "none" else ""
     remedy = (
         "Use the protocol no_camera for single-camera data."
-        if protocol.exclude_same_camera
+        if protocol.exclusion != "none"
         else "Check the person ids."
     )
     return EvaluationError(

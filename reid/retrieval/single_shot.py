@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from reid.retrieval.compiled import compiled, over_rows
 from reid.retrieval.distance import DoubleArray, IntArray
-from reid.retrieval.ranking import JUNK, Labels
+from reid.retrieval.labels import Labels, excluded
 
 
 def expected_curves(
@@ -52,12 +52,7 @@ def drawn_ranks(
     for row, distances in enumerate(block):
         query = first_query + row
         person = labels.query_person_ids[query]
-        kept = labels.gallery_person_ids != JUNK
-        if labels.exclude_same_camera:
-            camera = labels.query_camera_ids[query]
-            same = labels.gallery_person_ids == person
-            kept &= ~(same & (labels.gallery_camera_ids == camera))
-        items = np.flatnonzero(kept)
+        items = np.flatnonzero(labels.counted(query))
         persons = labels.gallery_person_ids[items]
         if person in persons:
             generator = np.random.default_rng([seed, query])
@@ -93,7 +88,7 @@ def _expect_rows(
     query_cameras: IntArray,
     gallery_persons: IntArray,
     gallery_cameras: IntArray,
-    exclude_same_camera: bool,
+    exclusion: int,
     groups: IntArray,
     sizes: IntArray,
     curves: DoubleArray,
@@ -108,10 +103,10 @@ def _expect_rows(
             other = gallery_persons[item]
             if other == -1:
                 continue
+            if excluded(exclusion, other == person, gallery_cameras[item] == camera):
+                continue
             if other != person:
                 passed[groups[item]] += 1
-                continue
-            if exclude_same_camera and gallery_cameras[item] == camera:
                 continue
             matches += 1
             _count_of_successes(passed, sizes, chances)

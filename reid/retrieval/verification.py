@@ -13,7 +13,8 @@ import numpy.typing as npt
 from reid.errors import EvaluationError
 from reid.retrieval.compiled import compiled, over_rows
 from reid.retrieval.distance import DoubleArray, FloatArray, IntArray
-from reid.retrieval.ranking import JUNK, Labels, numbered
+from reid.retrieval.labels import JUNK, Labels
+from reid.retrieval.ranking import numbered
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def _genuine(labels: Labels, row: int, rows: int) -> npt.NDArray[np.bool_]:
     persons = labels.query_person_ids[row : row + rows, None]
     cameras = labels.query_camera_ids[row : row + rows, None]
     genuine: npt.NDArray[np.bool_] = (persons == labels.gallery_person_ids) & (persons != JUNK)
-    if labels.exclude_same_camera:
+    if labels.exclusion != "none":
         genuine &= cameras != labels.gallery_camera_ids
     return genuine
 

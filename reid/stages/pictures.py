@@ -8,8 +8,9 @@ from reid.report.ranked_lists import HITS_PER_ROW, RankedHit, RankedRow, State
 from reid.retrieval.distance import DoubleArray, IntArray, distance_blocks, normalise
 from reid.retrieval.embeddings import Embeddings
 from reid.retrieval.evaluate import PLAIN, Evaluation
+from reid.retrieval.labels import JUNK
+from reid.retrieval.precision import as_float32
 from reid.retrieval.protocols import Protocol, protocol_named
-from reid.retrieval.ranking import JUNK
 
 DISTRACTOR = 0
 
@@ -42,7 +43,8 @@ def _whole_lists(
     embeddings: Embeddings, protocol: Protocol, query_rows: IntArray
 ) -> Iterator[tuple[IntArray, DoubleArray]]:
     gallery_rows = np.flatnonzero(~embeddings.is_query)
-    query, gallery = embeddings.features[query_rows], embeddings.features[gallery_rows]
+    query = as_float32(embeddings.features[query_rows])
+    gallery = as_float32(embeddings.features[gallery_rows])
     if protocol.normalise:
         query, gallery = normalise(query), normalise(gallery)
     for block in distance_blocks(query, gallery, "squared_euclidean", len(query)):
@@ -78,7 +80,9 @@ def _state(embeddings: Embeddings, protocol: Protocol, query: int, row: int) -> 
     person = embeddings.person_ids[row]
     same_person = person == embeddings.person_ids[query]
     same_camera = embeddings.camera_ids[row] == embeddings.camera_ids[query]
-    if person == JUNK or (protocol.exclude_same_camera and same_person and same_camera):
+    if person == JUNK or (
+        protocol.exclusion == "same_person_and_camera" and same_person and same_camera
+    ):
         return "junk"
     if same_person:
         return "match"

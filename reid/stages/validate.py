@@ -18,7 +18,7 @@ def validate_dataset(name: str) -> None:
     entry = dataset_entry(name)
     source = entry.source
     official = isinstance(source, FilesSource) and source.official
-    exclude = any(protocol_named(protocol).exclude_same_camera for protocol in entry.protocols)
+    exclude = any(protocol_named(protocol).exclusion != "none" for protocol in entry.protocols)
     report = run_gate(
         Manifest.load(manifest_file(name)),
         open_images(name, entry),

@@ -21,6 +21,7 @@ from reid.retrieval.distance import distance_blocks, normalise
 from reid.retrieval.embeddings import Embeddings
 from reid.retrieval.evaluate import evaluate
 from reid.retrieval.expansion import expand
+from reid.retrieval.labels import Labels
 from reid.retrieval.metrics import (
     average_precision,
     cumulative_matching,
@@ -30,7 +31,7 @@ from reid.retrieval.metrics import (
     trapezoid_average_precision,
 )
 from reid.retrieval.protocols import PROTOCOLS, split_at
-from reid.retrieval.ranking import Labels, Ranking, rank_blocks, rank_matches
+from reid.retrieval.ranking import Ranking, rank_blocks, rank_matches
 from reid.retrieval.reranking import RerankParams, rerank_blocks
 from reid.retrieval.reranking_variants import VARIANTS, variant_blocks
 from reid.retrieval.single_shot import expected_curves
@@ -68,8 +69,8 @@ class Case:
         """Tolerance of a mean that starts from features instead of stored distances."""
         return self.numbers("mAP")[-1]
 
-    def labels(self, exclude_same_camera: bool = True) -> Labels:
-        return Labels(*(self.arrays[key] for key in LABELS), exclude_same_camera)
+    def labels(self) -> Labels:
+        return Labels(*(self.arrays[key] for key in LABELS))
 
     def check_known(self, fields: set[str], arrays: set[str]) -> None:
         assert set(self.fields) - PROSE <= fields
@@ -265,7 +266,7 @@ def _check_trials(case: Case) -> None:
         split = split_at(persons, choice)
         mine, theirs = persons[split.query_rows], persons[split.gallery_rows]
         none = np.zeros(len(mine), np.int64), np.zeros(len(theirs), np.int64)
-        labels = Labels(mine, none[0], theirs, none[1], exclude_same_camera=False)
+        labels = Labels(mine, none[0], theirs, none[1], exclusion="none")
         sides = features[split.query_rows], features[split.gallery_rows]
         ranking = rank_matches(*sides, labels, block_size=BLOCK)
         curves.append(cumulative_matching(first_match_rank(ranking), len(stored)))

@@ -29,13 +29,14 @@ from reid.nn.checkpoint import load_state
 from reid.nn.position import fit_positions
 from reid.params import merge
 from reid.recipe import OptimiserRecipe, ScheduleRecipe
+from reid.retrieval.labels import Labels
 from reid.retrieval.metrics import (
     average_precision,
     cumulative_matching,
     first_match_rank,
     mean_of_valid,
 )
-from reid.retrieval.ranking import Labels, rank_blocks
+from reid.retrieval.ranking import rank_blocks
 from reid.training.optimiser import build_optimiser
 from reid.training.schedule import epoch_rate
 

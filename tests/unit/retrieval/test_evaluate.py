@@ -6,9 +6,10 @@ import pytest
 from reid.errors import EvaluationError
 from reid.retrieval.embeddings import Embeddings
 from reid.retrieval.evaluate import PLAIN, Evaluation, evaluate
+from reid.retrieval.labels import Labels
 from reid.retrieval.metrics import average_precision
 from reid.retrieval.protocols import PROTOCOLS
-from reid.retrieval.ranking import Labels, rank_matches
+from reid.retrieval.ranking import rank_matches
 from reid.retrieval.reranking import RerankParams
 
 RERANK = RerankParams(6, 3, 0.3)

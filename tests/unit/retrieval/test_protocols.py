@@ -9,8 +9,8 @@ PERSONS = np.array([3, 7, 3, 5, 7, 7, 3])
 
 def test_names_are_those_of_the_metrics() -> None:
     assert all(name == protocol.name for name, protocol in PROTOCOLS.items())
-    assert protocol_named("market").exclude_same_camera
-    assert not protocol_named("no_camera").exclude_same_camera
+    assert protocol_named("market").exclusion == "same_person_and_camera"
+    assert protocol_named("no_camera").exclusion == "none"
 
 
 def test_unknown_name() -> None:
@@ -20,7 +20,7 @@ def test_unknown_name() -> None:
 
 def test_trials_must_be_positive() -> None:
     with pytest.raises(ParamsError, match="protocol p: 0 trials; expected at least 1"):
-        Protocol("p", exclude_same_camera=True, trials=0)
+        Protocol("p", exclusion="none", trials=0)
 
 
 def test_given_roles_are_kept_where_nothing_is_drawn() -> None:

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from reid.errors import EvaluationError
 from reid.retrieval import compiled
+from reid.retrieval.labels import EXCLUSIONS, Labels, excluded, match_counts
 from reid.retrieval.metrics import average_precision
-from reid.retrieval.ranking import Labels, Ranking, match_counts, rank_blocks, rank_matches
+from reid.retrieval.ranking import Ranking, rank_blocks, rank_matches
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ def scenes(draw: st.DrawFn) -> Scene:
         generator.integers(0, 3, queries),
         generator.integers(-1, 5, gallery),
         generator.integers(0, 3, gallery),
-        exclude_same_camera=draw(st.booleans()),
+        exclusion=draw(st.sampled_from(list(EXCLUSIONS))),
     )
     levels = draw(st.sampled_from([2, 6, 1000]))
     return Scene(generator.integers(0, levels, (queries, gallery)).astype(np.float32), labels)
@@ -40,7 +41,7 @@ def naive_order(scene: Scene, query: int, ties: str = "index") -> list[tuple[int
         person = labels.gallery_person_ids[item]
         match = person == labels.query_person_ids[query]
         same_camera = labels.gallery_camera_ids[item] == labels.query_camera_ids[query]
-        if person == -1 or (match and same_camera and labels.exclude_same_camera):
+        if person == -1 or excluded(EXCLUSIONS[labels.exclusion], match, same_camera):
             continue
         first = {"index": 0, "favour": not match, "against": match}[ties]
         kept.append((scene.distances[query, item], first, item, bool(match)))

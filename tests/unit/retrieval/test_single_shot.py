@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reid.retrieval.ranking import Labels
+from reid.retrieval.labels import Labels
 from reid.retrieval.single_shot import drawn_ranks, expected_curves
 
 

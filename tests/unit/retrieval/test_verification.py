@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reid.errors import EvaluationError
-from reid.retrieval.ranking import Labels
+from reid.retrieval.labels import Labels
 from reid.retrieval.verification import Roc, verify
 
 
