@@ -7,10 +7,13 @@ import argparse
 import errno
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from reid.cli_data import Commands, add_data_commands, add_synth_commands
+from reid.cli_evaluate import add_evaluate_command
 
 # Nothing phones home, and nothing looks for an MLflow or Hugging Face server on its own.
 QUIET = {
@@ -39,6 +42,7 @@ examples:
   reid synth sheet sheet.png --domain A      look at a generated world
   reid data add market1501 Market-1501.zip   register a dataset of your own disk
   reid train transreid                       one stage by hand (inputs must exist)
+  reid evaluate features.npz                 score the features of another toolkit
 """
 
 
@@ -48,10 +52,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.environ.setdefault(name, value)
     options = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], None] = options.command
-    from reid.errors import DataError, ReidError
+    from reid.errors import DataError, ReidError, ReidWarning
 
     try:
-        command(options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", ReidWarning)
+            warnings.showwarning = _one_line(warnings.showwarning)
+            command(options)
     except ReidError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -76,6 +83,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _one_line(usual: Callable[..., None]) -> Callable[..., None]:
+    """Show our own warnings without the place in the code."""
+    from reid.errors import ReidWarning
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if issubclass(category, ReidWarning):
+            print(f"warning: {message}", file=sys.stderr)
+        else:
+            usual(message, category, *place, **more)
+
+    return show
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="reid",
@@ -88,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     add_data_commands(commands)
     add_synth_commands(commands)
     _add_stages(commands)
+    add_evaluate_command(commands)
     _add_suite(commands)
     _add_weights(commands)
     return parser
@@ -110,7 +131,6 @@ def _add_stages(commands: "Commands[argparse.ArgumentParser]") -> None:
         ("validate", "dataset", _validate, "gate of a dataset: report and Data Docs"),
         ("train", "run", _train, "train a run, or resume it"),
         ("embed", "run", _embed, "features of a run's test sets"),
-        ("evaluate", "run", _evaluate, "score a run, plain and re-ranked"),
         ("register", "run", _register, "register a run's model in MLflow"),
     )
     for name, subject, command, text in table:
@@ -181,12 +201,6 @@ def _embed(options: argparse.Namespace) -> None:
     from reid.stages.embed import embed_run
 
     embed_run(options.run)
-
-
-def _evaluate(options: argparse.Namespace) -> None:
-    from reid.stages.evaluate import evaluate_run
-
-    evaluate_run(options.run)
 
 
 def _register(options: argparse.Namespace) -> None:

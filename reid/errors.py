@@ -54,3 +54,7 @@ class RegistryError(ReidError):
     """A model may not be registered or promoted, or does not come back as it was logged."""
 
     exit_code = 8
+
+
+class ReidWarning(UserWarning):
+    """Something was adapted so that work could go on; one line."""

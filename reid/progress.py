@@ -13,6 +13,10 @@ Advance = Callable[[int, int], None]
 _SECONDS_BETWEEN_LINES = 5.0
 
 
+def silent(_done: int, _total: int) -> None:
+    """Show nothing."""
+
+
 @contextmanager
 def progress(title: str) -> Iterator[Advance]:
     """Yield a function to call with (done, total)."""

@@ -130,6 +130,17 @@ class RunEntry(Params):
         return tuple(dict.fromkeys((self.test, self.transfer)))
 
 
+class EmbeddingsEntry(Params):
+    """How the features of the test sets are stored.
+
+    Attributes:
+        precision: `bfloat16` takes half the space of `float32`, and keeps 8 of 24 bits of each
+            number.
+    """
+
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+
 class RerankEntry(Params):
     """Parameters of k-reciprocal re-ranking."""
 
@@ -138,17 +149,41 @@ class RerankEntry(Params):
     lambda_: float = Field(0.3, ge=0, le=1, alias="lambda")
 
 
+class ExpansionEntry(Params):
+    """Parameters of a query expansion.
+
+    Attributes:
+        count: Neighbours in each mean.
+        alpha: Exponent of the similarity; 0 for average query expansion.
+        times: Repetitions.
+        gallery_too: Replace the features of the gallery too (database augmentation).
+    """
+
+    count: int = Field(10, ge=1)
+    alpha: float = Field(3.0, ge=0)
+    times: int = Field(1, ge=1)
+    gallery_too: bool = False
+
+
 class EvaluationEntry(Params):
     """How the test sets are scored.
 
     Attributes:
-        block_size: Queries in memory at a time; it bounds memory and never changes a result.
+        rerank: Parameters of k-reciprocal re-ranking.
+        expansions: Query expansions that are scored too, each under its own name.
+        max_rank: Length of the matching curve.
+        memory_mb: Megabytes to work with; null for no bound. It never changes a result.
+        device: Where matrix products run: `cpu` or a device of torch.
+        search: How re-ranking finds neighbours; `approximate` is for sets beyond a million images.
         pictures: Queries shown as ranked lists.
     """
 
     rerank: RerankEntry = RerankEntry.model_validate({})
+    expansions: tuple[ExpansionEntry, ...] = ()
     max_rank: int = Field(50, ge=1)
-    block_size: int = Field(512, ge=1)
+    memory_mb: int | None = Field(None, ge=1)
+    device: str = "cpu"
+    search: Literal["exact", "approximate"] = "exact"
     pictures: int = Field(12, ge=0)
 
 
@@ -170,6 +205,7 @@ class Study(Params):
     datasets: dict[Name, DatasetEntry]
     run_defaults: dict[str, Any] = Field(default_factory=dict)
     runs: dict[Name, RunEntry]
+    embeddings: EmbeddingsEntry
     evaluation: EvaluationEntry
     registration: Registration
 

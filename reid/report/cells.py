@@ -10,6 +10,7 @@ FIELD_HEADS = {
     "uses_camera_ids": "camera ids",
     "flip": "flip",
     "precision": "precision",
+    "stored_as": "stored as",
     "feature_size": "feature size",
     "images_per_second": "images/s",
     "device": "device",

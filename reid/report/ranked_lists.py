@@ -48,6 +48,7 @@ class RankedHit:
         distance: Smaller is nearer; after re-ranking, the re-ranked distance.
         state: `match` and `wrong` count; `junk` was excluded (same camera, or no identity);
             `distractor` counts as wrong and shows nobody of the data set.
+        modality: `rgb` or `ir`; infrared is said below the picture.
     """
 
     path: str
@@ -55,6 +56,7 @@ class RankedHit:
     camera_id: int
     distance: float
     state: State
+    modality: str = "rgb"
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class RankedRow:
     camera_id: int
     average_precision: float
     hits: tuple[RankedHit, ...]
+    modality: str = "rgb"
 
 
 def draw_ranked_lists(
@@ -118,7 +121,7 @@ def _draw_row(
     page: Image.Image, draw: ImageDraw.ImageDraw, row: RankedRow, storage: Storage, top: int
 ) -> None:
     _draw_tile(page, draw, storage.read(row.path), (GAP, top), BLUE)
-    lines = (f"query  AP {row.average_precision:.3f}", _who(row.person_id, row.camera_id))
+    lines = (f"query  AP {row.average_precision:.3f}", _who(row))
     _draw_caption(draw, lines, (GAP, top), BLUE)
     rank = 0
     for column, hit in enumerate(row.hits[:HITS_PER_ROW], start=1):
@@ -127,12 +130,13 @@ def _draw_row(
         colour = COLOURS[hit.state]
         _draw_tile(page, draw, storage.read(hit.path), corner, colour)
         place = "excl." if hit.state == "junk" else f"#{rank}"
-        lines = (f"{place}  d {hit.distance:.2g}", _who(hit.person_id, hit.camera_id))
+        lines = (f"{place}  d {hit.distance:.2g}", _who(hit))
         _draw_caption(draw, lines, corner, colour)
 
 
-def _who(person_id: int, camera_id: int) -> str:
-    return f"id {person_id}  cam {camera_id}"
+def _who(shown: RankedRow | RankedHit) -> str:
+    camera = "" if shown.camera_id < 0 else f"  cam {shown.camera_id}"
+    return f"id {shown.person_id}{camera}{'' if shown.modality == 'rgb' else '  ir'}"
 
 
 def _draw_tile(

@@ -5,14 +5,17 @@ threads gives the same bits.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from itertools import pairwise
 from typing import Any, TypeVar, cast
 
 import numba
+from threadpoolctl import ThreadpoolController
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+Task = TypeVar("Task")
 
 
 def compiled(function: Kernel) -> Kernel:
@@ -24,8 +27,9 @@ def compiled_reduction(function: Kernel) -> Kernel:
     """Compile `function`, and let its sums be split over vector lanes.
 
     The order of addition is fixed at compilation, hence equal for every call on one machine.
+    Numbers that are compared must not be NaN.
     """
-    flags = {"reassoc", "contract"}
+    flags = {"reassoc", "contract", "nnan", "nsz"}
     return cast(Kernel, numba.njit(cache=True, nogil=True, fastmath=flags)(function))
 
 
@@ -55,3 +59,31 @@ def over_rows(kernel: Callable[..., Any], rows: int, *arguments: Any) -> None:
         jobs = [pool.submit(kernel, start, stop, *arguments) for start, stop in pairwise(bounds)]
     for job in jobs:
         job.result()
+
+
+def over_tasks(work: Callable[[Iterator[Task]], None], tasks: Sequence[Task]) -> None:
+    """Call `work(iterator)` in each thread; together the calls see every task once.
+
+    A thread keeps its buffers from task to task. Matrix products in it use one thread each, so
+    that their rounding does not depend on the number of threads.
+
+    Args:
+        work: Takes tasks from the iterator until there are none.
+        tasks: In the order in which they are handed out.
+    """
+    shared = iter(tasks)  # handing out from a sequence is atomic
+    threads = min(thread_count(), len(tasks))
+    with _controller().limit(limits=1, user_api="blas"):
+        if threads <= 1:
+            work(shared)
+            return
+        with ThreadPoolExecutor(threads) as pool:
+            jobs = [pool.submit(work, shared) for _ in range(threads)]
+    for job in jobs:
+        job.result()
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    """Find the loaded BLAS libraries once; it takes milliseconds."""
+    return ThreadpoolController()

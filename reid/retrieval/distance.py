@@ -1,8 +1,9 @@
 """Distances between feature rows, block by block.
 
 A matrix product may round differently when its shape changes. Here every product has one shape,
-given by the sizes of the two sets alone, on a grid that starts at row 0. So a distance does not
-depend on the block size in which it is asked for.
+given by the sizes of the two sets alone, on a grid that starts at row 0, and runs on one thread.
+So a distance depends neither on the block size in which it is asked for nor on the number of
+threads.
 """
 
 from collections.abc import Iterator
@@ -12,52 +13,20 @@ import numpy as np
 import numpy.typing as npt
 
 from reid.errors import EvaluationError
-from reid.retrieval.compiled import compiled, compiled_reduction, over_rows
+from reid.retrieval.compiled import compiled, compiled_reduction, over_tasks
+from reid.retrieval.features import FeatureRows, FloatArray
 
 Metric = Literal["squared_euclidean", "cosine"]
-FloatArray = npt.NDArray[np.float32]
-DoubleArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+Features = npt.NDArray[np.floating] | FeatureRows
 
-# a tile of products stays in the second-level cache, and is large enough for BLAS
-TILE_ROWS = 256
-TILE_COLUMNS = 2048
+# rows and columns of a tile, which stays in the cache of a core and is large enough for BLAS
+TILE = 512
 
 
 def normalise(features: npt.NDArray[np.floating]) -> FloatArray:
     """Scale each row of `features` [N, D] to length 1; a row of zeros stays."""
-    lengths = np.sqrt(squared_lengths(features))
-    lengths[lengths == 0] = 1.0
-    return np.asarray(features / lengths[:, None].astype(np.float32), dtype=np.float32)
-
-
-def squared_lengths(features: npt.NDArray[np.floating]) -> DoubleArray:
-    """Return the squared length of each row of `features` [N, D], summed in float64: [N]."""
-    lengths: DoubleArray = np.einsum("nd,nd->n", features, features, dtype=np.float64)
-    return lengths
-
-
-def check_features(features: npt.NDArray[np.floating], what: str) -> FloatArray:
-    """Return `features` as a contiguous float32 matrix [N, D].
-
-    Raises:
-        EvaluationError: Not a matrix, or some value is not finite.
-    """
-    if features.ndim != 2:
-        raise EvaluationError(
-            f"{what} features have shape {features.shape}",
-            "a matrix of one row per image",
-            "Flatten the features of each image.",
-        )
-    matrix = np.ascontiguousarray(features, dtype=np.float32)
-    finite = np.isfinite(squared_lengths(matrix))
-    if not finite.all():
-        raise EvaluationError(
-            f"{what} features hold NaN or infinity in {int((~finite).sum())} of {len(matrix)} rows",
-            "finite numbers",
-            "Embed again with a model that gives finite features.",
-        )
-    return matrix
+    rows = FeatureRows(features, unit=True)
+    return rows.take(slice(0, len(rows)))
 
 
 def check_metric(metric: str) -> None:
@@ -70,9 +39,15 @@ def check_metric(metric: str) -> None:
         )
 
 
+def check_block_size(block_size: int) -> None:
+    """Raise `EvaluationError` unless `block_size` is at least 1."""
+    if block_size < 1:
+        raise EvaluationError(f"block size {block_size}", "at least 1", "Raise it.")
+
+
 def distance_blocks(
-    query: npt.NDArray[np.floating],
-    gallery: npt.NDArray[np.floating],
+    query: Features,
+    gallery: Features,
     metric: Metric = "squared_euclidean",
     block_size: int = 512,
 ) -> Iterator[FloatArray]:
@@ -92,94 +67,120 @@ def distance_blocks(
     """
     check_metric(metric)
     check_block_size(block_size)
-    query, gallery = check_features(query, "query"), check_features(gallery, "gallery")
-    if query.shape[1] != gallery.shape[1]:
+    unit = metric == "cosine"
+    mine, theirs = _as_rows(query, "query", unit), _as_rows(gallery, "gallery", unit)
+    if mine.width != theirs.width:
         raise EvaluationError(
-            f"query features have {query.shape[1]} columns, gallery features {gallery.shape[1]}",
+            f"query features have {mine.width} columns, gallery features {theirs.width}",
             "equal sizes",
             "Embed both with the same model.",
         )
-    query_lengths, gallery_lengths = squared_lengths(query), squared_lengths(gallery)
+    # |q - g|^2 = |q|^2 + |g|^2 - 2 qg; half of it on rows of length 1 is 1 - cosine
     scale = 1.0
-    if metric == "cosine":
-        # |q - g|^2 = |q|^2 + |g|^2 - 2 qg; half of it on rows of length 1 is 1 - cosine
+    if unit:
         scale = 0.5
-        query, gallery = normalise(query), normalise(gallery)
-        query_lengths[:], gallery_lengths[:] = 1.0, 1.0
-    for start in range(0, len(query), block_size):
-        stop = min(start + block_size, len(query))
-        block = _products(query, gallery, start, stop)
-        lengths = query_lengths[start:stop]
-        over_rows(finish_distances, len(block), block, lengths, gallery_lengths, scale)
-        yield block
+        mine.lengths = np.ones(len(mine))
+        theirs.lengths = np.ones(len(theirs))
+    for start in range(0, len(mine), block_size):
+        yield _block(mine, theirs, start, min(start + block_size, len(mine)), scale)
 
 
-def _products(query: FloatArray, gallery: FloatArray, start: int, stop: int) -> FloatArray:
-    """Return the inner products of queries `start` to `stop` with the gallery."""
+def _as_rows(features: Features, what: str, unit: bool) -> FeatureRows:
+    if isinstance(features, FeatureRows):
+        return features
+    return FeatureRows(features, what, unit)
+
+
+def _block(
+    query: FeatureRows, gallery: FeatureRows, start: int, stop: int, scale: float
+) -> FloatArray:
+    """Return the distances of queries `start` to `stop` to the gallery."""
     block = np.empty((stop - start, len(gallery)), np.float32)
-    for row in range(start - start % TILE_ROWS, stop, TILE_ROWS):
-        rows = padded_rows(query, row, TILE_ROWS)
-        first, last = max(start, row), min(stop, row + TILE_ROWS)
-        for column in range(0, len(gallery), TILE_COLUMNS):
-            part = block[first - start : last - start, column : column + TILE_COLUMNS]
-            products = rows @ padded_rows(gallery, column, TILE_COLUMNS).T
-            part[:] = products[first - row : last - row, : part.shape[1]]
+    rows = [row for row in tile_starts(query) if start < row + TILE and row < stop]
+    tasks = [(row, column) for column in tile_starts(gallery) for row in rows]
+
+    def fill(tiles: Iterator[tuple[int, int]]) -> None:
+        products = tile_buffer(query, gallery)
+        for row, column in tiles:
+            tile = tile_distances(query, row, gallery, column, products, scale)
+            first, last = max(start, row), min(stop, row + TILE)
+            target = block[first - start : last - start, column : column + TILE]
+            target[:] = tile[first - row : last - row]
+
+    over_tasks(fill, tasks)
     return block
 
 
-def take_rows(features: FloatArray, rows: IntArray) -> FloatArray:
-    """Return rows of `features` [N, D]; without a copy where they are consecutive."""
-    if len(rows) and np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows))):
-        return features[rows[0] : rows[0] + len(rows)]
-    return features[rows]
+def tile_starts(features: FeatureRows) -> range:
+    """Return the first rows of the tiles of a set."""
+    return range(0, len(features), TILE)
 
 
-def check_block_size(block_size: int) -> None:
-    """Raise `EvaluationError` unless `block_size` is at least 1."""
-    if block_size < 1:
-        raise EvaluationError(f"block size {block_size}", "at least 1", "Raise it.")
+def tile_buffer(first: FeatureRows, second: FeatureRows) -> FloatArray:
+    """Return room for the products of a tile; its shape follows from the sizes of the sets."""
+    return np.empty((min(TILE, len(first)), min(TILE, len(second))), np.float32)
 
 
-def padded_rows(features: FloatArray, start: int, size: int) -> FloatArray:
-    """Return rows `start` to `start + size`, filled up with zeros to a size fixed by the set.
+def tile_distances(
+    first: FeatureRows,
+    row: int,
+    second: FeatureRows,
+    column: int,
+    products: FloatArray,
+    scale: float = 1.0,
+) -> FloatArray:
+    """Return the distances of one tile of two sets.
 
     Args:
-        features: [N, D].
-        start: A multiple of `size`.
-        size: Rows of a tile; a set that is smaller has one tile of its own size.
+        first: Set of the rows.
+        row: First row of the tile, a multiple of `TILE`.
+        second: Set of the columns.
+        column: First column of the tile, a multiple of `TILE`.
+        products: Room from `tile_buffer`, written over.
+        scale: Factor on the squared distances.
+
+    Returns:
+        [R, C] of at most `TILE` each; a part of `products`.
     """
-    size = min(size, len(features))
-    rows = features[start : start + size]
+    mine, others = _padded_rows(first, row), _padded_rows(second, column)
+    if np.may_share_memory(mine, others):
+        # BLAS takes another route for a matrix times its own transpose
+        others = others.copy()
+    np.matmul(mine, others.T, out=products)
+    lengths = first.lengths[row : row + TILE].astype(np.float32)
+    other_lengths = second.lengths[column : column + TILE].astype(np.float32)
+    tile = products[: len(lengths), : len(other_lengths)]
+    _finish(tile, lengths, other_lengths, np.float32(scale))
+    return tile
+
+
+def _padded_rows(features: FeatureRows, start: int) -> FloatArray:
+    """Return the rows of a tile, filled up with zeros to the size that every tile has."""
+    size = min(TILE, len(features))
+    rows = features.take(slice(start, start + size))
     if len(rows) == size:
         return rows
-    padded = np.zeros((size, features.shape[1]), np.float32)
+    padded = np.zeros((size, features.width), np.float32)
     padded[: len(rows)] = rows
     return padded
 
 
 @compiled
-def finish_distances(
-    start: int,
-    stop: int,
-    products: FloatArray,
-    row_lengths: DoubleArray,
-    column_lengths: DoubleArray,
-    scale: float,
+def _finish(
+    products: FloatArray, lengths: FloatArray, other_lengths: FloatArray, scale: np.float32
 ) -> None:
-    """Turn inner products into `scale` times squared Euclidean distances, at least 0, in place.
+    """Turn inner products [R, C] into `scale` times squared distances, at least 0, in place."""
+    for row in range(len(lengths)):
+        _finish_row(products[row], lengths[row], other_lengths, scale)
 
-    Args:
-        start: First row to change.
-        stop: Row after the last one.
-        products: [R, C].
-        row_lengths: Squared lengths [R].
-        column_lengths: Squared lengths [C].
-        scale: Factor on the squared distance.
-    """
-    for row in range(start, stop):
-        for column in range(len(column_lengths)):
-            squared = row_lengths[row] + column_lengths[column] - 2.0 * products[row, column]
-            products[row, column] = np.float32(max(scale * squared, 0.0))
+
+@compiled
+def _finish_row(
+    products: FloatArray, length: np.float32, lengths: FloatArray, scale: np.float32
+) -> None:
+    for place in range(len(lengths)):
+        d = scale * (length + lengths[place] - np.float32(2.0) * products[place])
+        products[place] = d if d > 0 else np.float32(0.0)
 
 
 @compiled_reduction

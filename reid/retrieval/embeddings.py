@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from reid.errors import DataError
 from reid.files import whole_file
-from reid.retrieval.distance import FloatArray, IntArray
+from reid.retrieval.features import FloatArray, IntArray
 from reid.retrieval.precision import Stored, as_stored
 
 ROLES = ("query", "gallery", "pool")
@@ -36,7 +36,7 @@ _COLUMNS = {
 
 @dataclass(frozen=True, eq=False)
 class Embeddings:
-    """Features of all query and gallery images of one test set.
+    """Features of all images of one test set.
 
     Args:
         features: [N, D] float32, float16 or the bits of bfloat16 (see `precision`).
@@ -122,7 +122,8 @@ class Embeddings:
             _SHAPE: json.dumps(self.features.shape).encode(),
         }
         flat = {name: getattr(self, name) for name in _COLUMNS if name != "draws"}
-        table = pa.table({**flat, "draws": list(self.draws)})
+        draws = pa.array(list(self.draws), pa.list_(pa.int64()))
+        table = pa.table({**flat, "draws": draws})
         table = table.replace_schema_metadata(metadata)
         with whole_file(_features_file(stem)) as part:
             _save_array(part, self.features)
@@ -145,7 +146,8 @@ class Embeddings:
             metadata = table.schema.metadata or {}
             card, shape = json.loads(metadata[_CARD]), json.loads(metadata[_SHAPE])
             columns = {name: table.column(name).to_numpy() for name in _COLUMNS}
-            columns["draws"] = np.array(table.column("draws").to_pylist()).reshape(len(table), -1)
+            draws = table.column("draws").combine_chunks().flatten().to_numpy()
+            columns["draws"] = draws.reshape(len(table), len(draws) // max(len(table), 1))
         except (ValueError, KeyError, EOFError, pa.ArrowException) as error:
             raise _damaged(f"{stem}: cannot be read ({' '.join(str(error).split())})") from None
         if list(features.shape) != shape:

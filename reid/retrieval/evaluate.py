@@ -1,27 +1,27 @@
-"""Score embeddings of one test set under one protocol, plain and re-ranked."""
+"""Score one test set under one protocol: plain, re-ranked, and with expanded queries."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from reid.retrieval.distance import (
-    FloatArray,
-    IntArray,
-    check_block_size,
-    check_features,
-    distance_blocks,
-    normalise,
-    take_rows,
-)
+from reid.progress import Advance, silent
 from reid.retrieval.embeddings import Embeddings
+from reid.retrieval.expansion import ExpansionParams
+from reid.retrieval.features import FeatureRows, FloatArray, IntArray
 from reid.retrieval.labels import JUNK
-from reid.retrieval.precision import as_float32
+from reid.retrieval.memory import Plan, Sizes
+from reid.retrieval.plain_watch import Breakdown, PlainWatch
+from reid.retrieval.precision import name_of
 from reid.retrieval.protocols import Protocol
-from reid.retrieval.reranking import Reranker, RerankParams
-from reid.retrieval.scoring import NearestLists, Scores, Source, TestSet, score
+from reid.retrieval.reranked_trials import expanded_trials, reranked_trials
+from reid.retrieval.reranking import RerankParams
+from reid.retrieval.scoring import NearestLists, Scores, Source, score
+from reid.retrieval.space import FeatureSpace, Search
+from reid.retrieval.testset import TestSet
 
 PLAIN = "plain"
 # what the maker of embeddings is expected to state; None where it does not
@@ -37,27 +37,39 @@ STATED = (
     "uses_camera_ids",
     "world_size",
 )
+# shows the progress of a named part of the work
+Report = Callable[[str], AbstractContextManager[Advance]]
 
 
-@dataclass(frozen=True, eq=False)
-class PlainDistances:
-    """Squared Euclidean distances between features.
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """What is computed beside plain scores, and with what means.
 
     Args:
-        features: Of all rows of the test set [N, D], used as given.
+        rerank: Parameters of re-ranking; None leaves it out.
+        expansions: Query expansions, each scored under its own name.
+        max_rank: Length of the matching curve.
+        memory: Bytes to work with (see `Plan`); None for no bound.
+        device: Where matrix products run: `cpu` or a device of torch.
+        pairs: Count all pairs by distance too, which makes the plain distances a second time.
+        search: How re-ranking finds neighbours: `exact`, or `approximate` beyond a million images,
+            which then stands in the name of the setting.
     """
 
-    features: FloatArray
+    rerank: RerankParams | None = field(default_factory=RerankParams)
+    expansions: tuple[ExpansionParams, ...] = ()
+    max_rank: int = 50
+    memory: int | None = None
+    device: str = "cpu"
+    pairs: bool = True
+    search: Search = "exact"
 
-    def blocks(
-        self, query_rows: IntArray, gallery_rows: IntArray, block_size: int
-    ) -> Iterator[FloatArray]:
-        """Yield distances [b, G], b <= block_size, in the order of the queries."""
-        query, gallery = (
-            take_rows(self.features, query_rows),
-            take_rows(self.features, gallery_rows),
-        )
-        return distance_blocks(query, gallery, "squared_euclidean", block_size)
+    @property
+    def reranked(self) -> str | None:
+        """Name of the re-ranked setting."""
+        if self.rerank is None:
+            return None
+        return self.rerank.name + ("" if self.search == "exact" else f"_{self.search}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +83,7 @@ class Evaluation:
         scores: By setting.
         nearest: By setting.
         card: Everything that alters a score, and how the embeddings were made.
+        breakdown: Where plain distances are right and wrong.
     """
 
     dataset: str
@@ -79,6 +92,7 @@ class Evaluation:
     scores: dict[str, Scores]
     nearest: dict[str, NearestLists]
     card: dict[str, Any]
+    breakdown: Breakdown
 
     @property
     def test_set(self) -> str:
@@ -89,67 +103,122 @@ class Evaluation:
 def evaluate(
     embeddings: Embeddings,
     protocol: Protocol,
-    rerank: RerankParams,
-    block_size: int = 512,
-    max_rank: int = 50,
+    settings: EvaluationSettings | None = None,
+    report: Report = lambda _: nullcontext(silent),
 ) -> Evaluation:
-    """Score embeddings plain and re-ranked; both always.
+    """Score embeddings plain and re-ranked, and with expanded queries where that is asked for.
 
     Junk rows are dropped first, so they take no part in re-ranking either.
 
     Args:
         embeddings: Of one test set; the card names the `dataset`.
-        protocol: Exclusion rule and trials.
-        rerank: Parameters of re-ranking.
-        block_size: Queries per block; alters memory, never a value.
-        max_rank: Length of the matching curve.
+        protocol: Queries, gallery, exclusion rule and trials.
+        settings: What to compute; by default plain and re-ranked scores.
+        report: Shows progress, part by part.
 
     Raises:
-        EvaluationError: No query is valid, or features are not finite.
+        EvaluationError: The test set lacks what the protocol needs, no query is valid, features
+            are not finite, or the memory is too small.
     """
-    check_block_size(block_size)
-    is_query, known = embeddings.is_query, embeddings.person_ids != JUNK
-    # queries first, so that both sides are slices of one matrix
-    rows = np.concatenate([np.flatnonzero(known & is_query), np.flatnonzero(known & ~is_query)])
+    settings = settings or EvaluationSettings()
+    rows = _known_rows(embeddings)
     dataset = str(embeddings.card.get("dataset", "embeddings"))
-    columns = (embeddings.person_ids[rows], embeddings.camera_ids[rows], is_query[rows])
-    test = TestSet(dataset, *columns)
-    features = check_features(as_float32(embeddings.features[rows]), dataset)
-    if protocol.normalise:
-        features = normalise(features)
+    test = TestSet.of(dataset, embeddings, rows)
+    plan = Plan.of(_sizes(embeddings, rows, settings), settings.memory)
+    features = FeatureRows(embeddings.features, dataset, protocol.normalise, rows, plan.hold)
+    space = FeatureSpace(features, settings.device, search=settings.search)
+    watching = PlainWatch(test, settings.pairs)
     scores: dict[str, Scores] = {}
     nearest: dict[str, NearestLists] = {}
-    for setting in (PLAIN, rerank.name):
-        # built in turn: a test without a valid query fails before the costly part
-        source: Source = PlainDistances(features)
-        if setting != PLAIN:
-            source = Reranker(features, rerank)
-        scores[setting], lists = score(source, test, protocol, block_size, max_rank)
+    # one after the other: a test without a valid query fails before the costly part
+    for setting, source in _sources(space, settings, plan.keep):
+        with report(f"{dataset} {protocol.name} {setting}") as advance:
+            watched = _Watched(source, advance)
+            watch = watching if setting == PLAIN else None
+            how = (plan.block_size, settings.max_rank)
+            scores[setting], lists = score(watched, test, protocol, *how, watch=watch)
         nearest[setting] = lists.renumbered(rows)
-    paths = embeddings.paths[rows[scores[PLAIN].query_rows]]
-    card = _card(embeddings, protocol, rerank, test, scores)
-    return Evaluation(dataset, protocol.name, paths, scores, nearest, card)
+    with report(f"{dataset} {protocol.name} pairs") as advance:
+        pairs = watching.statistics(_Watched(space, advance), plan.block_size)
+    found = scores[PLAIN]
+    breakdown = watching.breakdown(pairs, found, embeddings.occlusions[rows])
+    paths = embeddings.paths[rows[found.query_rows]]
+    card = _card(embeddings, protocol, settings, test, scores)
+    return Evaluation(dataset, protocol.name, paths, scores, nearest, card, breakdown)
+
+
+def _known_rows(embeddings: Embeddings) -> IntArray:
+    """Return the rows that are not junk, queries first, so that both sides are consecutive."""
+    is_query, known = embeddings.is_query, embeddings.person_ids != JUNK
+    return np.concatenate([np.flatnonzero(known & is_query), np.flatnonzero(known & ~is_query)])
+
+
+def _sizes(embeddings: Embeddings, rows: IntArray, settings: EvaluationSettings) -> Sizes:
+    queries = int(embeddings.is_query[rows].sum())
+    # a pool may be query and gallery both
+    gallery = len(rows) - queries
+    longest = settings.rerank.longest if settings.rerank else 0
+    longest = max(longest, *(params.count for params in settings.expansions), 0)
+    return Sizes(queries, gallery, embeddings.features.shape[1], longest)
+
+
+def _sources(
+    space: FeatureSpace, settings: EvaluationSettings, keep: bool
+) -> Iterator[tuple[str, Source]]:
+    yield PLAIN, space
+    if settings.rerank and settings.reranked:
+        yield settings.reranked, reranked_trials(space, settings.rerank, keep)
+    for params in settings.expansions:
+        yield params.name, expanded_trials(space, params)
+
+
+@dataclass(frozen=True)
+class _Watched:
+    """A source whose blocks are counted as they pass."""
+
+    source: Source
+    advance: Advance
+
+    def blocks(
+        self, query_rows: IntArray, gallery_rows: IntArray, block_size: int
+    ) -> Iterator[FloatArray]:
+        done = 0
+        for block in self.source.blocks(query_rows, gallery_rows, block_size):
+            yield block
+            done += len(block)
+            self.advance(done, len(query_rows))
 
 
 def _card(
     embeddings: Embeddings,
     protocol: Protocol,
-    rerank: RerankParams,
+    settings: EvaluationSettings,
     test: TestSet,
     scores: dict[str, Scores],
 ) -> dict[str, Any]:
     """Return what must be printed beside the scores; the protocol wins over the embedding card."""
+    rerank = settings.rerank
     return {
         **dict.fromkeys(STATED),
         "feature_size": embeddings.features.shape[1],
         **embeddings.card,
-        **protocol.card,
+        **protocol.card(test),
         "dataset": test.name,
-        "queries": int(test.is_query.sum()),
-        "gallery": int((~test.is_query).sum()),
+        "queries": scores[PLAIN].queries,
+        "gallery": scores[PLAIN].gallery,
         "cameras": sorted(set(test.camera_ids.tolist())),
         "valid_queries": scores[PLAIN].valid_queries,
-        "rerank": {"k1": rerank.k1, "k2": rerank.k2, "lambda": rerank.lambda_},
+        "stored_as": name_of(embeddings.features),
+        "rerank": rerank
+        and {
+            "k1": rerank.k1,
+            "k2": rerank.k2,
+            "lambda": rerank.lambda_,
+            "neighbours": settings.search,
+        },
+        # other queries and the gallery shape these distances: a system that answers one query at a
+        # time does not have them
+        "transductive": [setting for setting in scores if setting != PLAIN],
         "trial_mean": {setting: found.figures() for setting, found in scores.items()},
         "trial_deviation": {setting: found.deviations for setting, found in scores.items()},
     }

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from reid.retrieval.compiled import compiled, over_rows
-from reid.retrieval.distance import DoubleArray, FloatArray, IntArray, squared_distance
-from reid.retrieval.neighbours import IndexArray
+from reid.retrieval.features import DoubleArray, FloatArray, IntArray
+from reid.retrieval.pair_distances import IndexArray
 from reid.retrieval.sorting import sort_pairs
 
 
@@ -31,10 +31,12 @@ class SparseRows:
 
     def take(self, rows: IntArray) -> "SparseRows":
         """Return the given rows in the given order."""
-        sizes = np.diff(self.offsets)[rows]
-        offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        entries = np.arange(offsets[-1]) + np.repeat(self.offsets[rows] - offsets[:-1], sizes)
-        return SparseRows(offsets, self.columns[entries], self.values[entries])
+        offsets = np.concatenate([[0], np.cumsum(np.diff(self.offsets)[rows])]).astype(np.int64)
+        columns = np.empty(offsets[-1], self.columns.dtype)
+        values = np.empty(offsets[-1], self.values.dtype)
+        source = (self.offsets, self.columns, self.values)
+        over_rows(_copy_rows, len(rows), rows, *source, offsets, columns, values)
+        return SparseRows(offsets, columns, values)
 
     def transposed(self, width: int) -> "SparseRows":
         """Return the inverted index: for each of `width` columns its rows and values."""
@@ -47,9 +49,8 @@ class SparseRows:
 
     def rounded(self, precision: type[np.floating]) -> "SparseRows":
         """Return the rows with values rounded to a precision, still held as float32."""
-        return SparseRows(
-            self.offsets, self.columns, self.values.astype(precision).astype(np.float32)
-        )
+        values = self.values.astype(precision, copy=False).astype(np.float32, copy=False)
+        return SparseRows(self.offsets, self.columns, values)
 
 
 def reciprocal_sets(neighbours: IndexArray, size: int) -> IndexArray:
@@ -87,18 +88,17 @@ def expanded_sets(full: IndexArray, half: IndexArray) -> SparseRows:
     return SparseRows(offsets, columns, np.zeros(len(columns), np.float32))
 
 
-def weigh(sets: SparseRows, features: FloatArray, scale: DoubleArray, power: int) -> SparseRows:
+def weigh(sets: SparseRows, distances: FloatArray, scale: DoubleArray, power: int) -> SparseRows:
     """Give each member the weight exp(-(scale d)^power), and each row the sum 1.
 
     Args:
-        sets: Members of each image's neighbourhood.
-        features: [N, D]; d is the squared Euclidean distance between them.
+        sets: Members of each image's neighbourhood [N rows].
+        distances: Of each member to the image, d, entry by entry.
         scale: Factor on the distances of each row [N].
         power: 1, or 2 for codes that square the squared distance again.
     """
     values = np.empty(len(sets.columns), np.float32)
-    arguments = (sets.offsets, sets.columns, features, scale, power, values)
-    over_rows(_weigh_rows, len(features), *arguments)
+    over_rows(_weigh_rows, len(scale), sets.offsets, distances, scale, power, values)
     return SparseRows(sets.offsets, sets.columns, values)
 
 
@@ -124,23 +124,49 @@ def mean_rows(rows: SparseRows, neighbours: IndexArray, count: int) -> SparseRow
     return SparseRows(offsets, columns, values)
 
 
-def add_jaccard(
-    block: FloatArray, query: SparseRows, gallery: SparseRows, first_query: int, weight: float
+def mix_jaccard(
+    block: FloatArray,
+    factors: FloatArray,
+    query: SparseRows,
+    gallery: SparseRows,
+    first_query: int,
+    weight: float,
 ) -> None:
-    """Add `weight` times the Jaccard distance to a block of query rows.
+    """Turn a block of distances d into `factor` d plus `weight` times the Jaccard distance.
 
-    The distance is 1 - m / (2 - m), with m the sum over columns of the smaller of both values.
+    The Jaccard distance is 1 - m / (2 - m), with m the sum over columns of the smaller of both
+    values.
 
     Args:
         block: [b, G], changed in place.
+        factors: On the distances of each query [Q].
         query: Weights of all queries [Q rows].
         gallery: Inverted index of the gallery rows (`SparseRows.transposed`).
         first_query: Row of `query` that belongs to the first row of the block.
-        weight: Factor on the distance.
+        weight: Factor on the Jaccard distance.
     """
     rows = (query.offsets, query.columns, query.values)
     index = (gallery.offsets, gallery.columns, gallery.values)
-    over_rows(_add_jaccard_rows, len(block), block, first_query, *rows, *index, weight)
+    over_rows(_mix_rows, len(block), block, factors, first_query, *rows, *index, weight)
+
+
+@compiled
+def _copy_rows(
+    start: int,
+    stop: int,
+    rows: IntArray,
+    offsets: IntArray,
+    columns: IndexArray,
+    values: FloatArray,
+    new_offsets: IntArray,
+    new_columns: IndexArray,
+    new_values: FloatArray,
+) -> None:
+    for place in range(start, stop):
+        first, target = offsets[rows[place]], new_offsets[place]
+        for entry in range(offsets[rows[place] + 1] - first):
+            new_columns[target + entry] = columns[first + entry]
+            new_values[target + entry] = values[first + entry]
 
 
 @compiled
@@ -229,22 +255,22 @@ def _weigh_rows(
     start: int,
     stop: int,
     offsets: IntArray,
-    columns: IndexArray,
-    features: FloatArray,
+    distances: FloatArray,
     scale: DoubleArray,
     power: int,
     values: FloatArray,
 ) -> None:
     for image in range(start, stop):
-        members = columns[offsets[image] : offsets[image + 1]]
-        weights = np.empty(len(members), np.float64)
+        first, last = offsets[image], offsets[image + 1]
+        weights = np.empty(last - first, np.float64)
         total = 0.0
-        for place, member in enumerate(members):
-            d = scale[image] * squared_distance(features[image], features[member])
-            weights[place] = np.exp(-d if power == 1 else -(d**power))
-            total += weights[place]
-        for place in range(len(members)):
-            values[offsets[image] + place] = weights[place] / total
+        for entry in range(first, last):
+            d = scale[image] * distances[entry]
+            weight = np.exp(-d if power == 1 else -(d**power))
+            weights[entry - first] = weight
+            total += weight
+        for entry in range(first, last):
+            values[entry] = weights[entry - first] / total
 
 
 @compiled
@@ -287,10 +313,11 @@ def _average(
 
 
 @compiled
-def _add_jaccard_rows(
+def _mix_rows(
     start: int,
     stop: int,
     block: FloatArray,
+    factors: FloatArray,
     first_query: int,
     offsets: IntArray,
     columns: IndexArray,
@@ -303,10 +330,12 @@ def _add_jaccard_rows(
     overlap = np.empty(block.shape[1], np.float64)
     for row in range(start, stop):
         overlap[:] = 0.0
-        for entry in range(offsets[first_query + row], offsets[first_query + row + 1]):
+        query = first_query + row
+        for entry in range(offsets[query], offsets[query + 1]):
             column, value = columns[entry], values[entry]
             for place in range(gallery_offsets[column], gallery_offsets[column + 1]):
                 overlap[gallery_rows[place]] += min(value, gallery_values[place])
+        factor = factors[query]
         for item in range(block.shape[1]):
             m = overlap[item]
-            block[row, item] += weight * (1.0 - m / (2.0 - m))
+            block[row, item] = factor * block[row, item] + weight * (1.0 - m / (2.0 - m))

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from reid.errors import EvaluationError
 from reid.retrieval.compiled import compiled
-from reid.retrieval.distance import IntArray
+from reid.retrieval.features import IntArray
 
 Exclusion = Literal["none", "same_person_and_camera", "same_camera"]
 JUNK = -1

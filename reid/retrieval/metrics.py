@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from reid.errors import EvaluationError
-from reid.retrieval.distance import DoubleArray
+from reid.retrieval.features import DoubleArray
 from reid.retrieval.ranking import Ranking
 
 

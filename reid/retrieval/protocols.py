@@ -1,18 +1,25 @@
-"""Test protocols: which gallery images count for a query, and how gallery and trials are drawn."""
+"""Test protocols: what is a query, what is the gallery, what counts, and how it is counted."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import numpy as np
-import numpy.typing as npt
-
-from reid.errors import EvaluationError, ParamsError
+from reid.errors import ParamsError
 from reid.params import nearest
-from reid.retrieval.distance import IntArray
+from reid.retrieval.features import IntArray
 from reid.retrieval.labels import Exclusion
+from reid.retrieval.testset import TestSet
 
-Gallery = Literal["all", "single_shot_expected", "single_shot_drawn", "one_image_per_person"]
+Gallery = Literal[
+    "all",
+    "single_shot_expected",
+    "single_shot_drawn",
+    "one_image_per_person",
+    "shots_per_camera",
+]
+Modality = Literal["rgb", "ir"]
+Counting = Literal["images", "persons"]
+MODALITY_NAMES: dict[Modality, str] = {"rgb": "visible", "ir": "infrared"}
+OTHER_MODALITY: dict[Modality, Modality] = {"rgb": "ir", "ir": "rgb"}
 
 
 @dataclass(frozen=True)
@@ -24,11 +31,25 @@ class Protocol:
         exclusion: Gallery images that do not count for a query (see `Labels`).
         gallery: `all` images; one per person drawn after exclusion, as the exact expectation
             (`single_shot_expected`) or in seeded draws (`single_shot_drawn`), which alters the
-            matching curve and not the average precision; or `one_image_per_person` drawn from all
-            images of the test set, the rest of which are queries.
+            matching curve and not the average precision, and which lets images of the role `pool`
+            be both query and gallery; `one_image_per_person` drawn from all images of the test
+            set, the rest of which are queries; or `shots_per_camera` drawn for each person and
+            camera, as the test set's official draws say if it has any, else seeded.
         trials: Number of draws, whose scores are averaged.
         seed: Seed of the draws.
         normalise: Scale features to length 1 before squared Euclidean distances.
+        query_modality: Queries are all images of this modality, and gallery images are of the
+            other one, whatever their roles; None leaves both to the roles.
+        gallery_cameras: Cameras of the gallery; None for all.
+        shots: Images of `shots_per_camera`.
+        places: Pairs of a camera and the camera in whose place it stands; the exclusion rule
+            takes both for one.
+        counting: Rank of the matching curve: among `images`, or among `persons`, each of whom
+            counts once, where the first image of the person stands. Average precision and
+            inverse negative penalty are among images always.
+
+    Raises:
+        ParamsError: No trial or no shot, or parts that have no meaning together.
     """
 
     name: str
@@ -37,38 +58,129 @@ class Protocol:
     trials: int = 1
     seed: int = 0
     normalise: bool = True
+    query_modality: Modality | None = None
+    gallery_cameras: tuple[int, ...] | None = None
+    shots: int = 1
+    places: tuple[tuple[int, int], ...] = ()
+    counting: Counting = "images"
 
     def __post_init__(self) -> None:
-        if self.trials < 1:
-            raise ParamsError(f"protocol {self.name}: {self.trials} trials", "at least 1", "Set 1.")
+        for name, count in (("trials", self.trials), ("shots", self.shots)):
+            if count < 1:
+                raise ParamsError(f"protocol {self.name}: {count} {name}", "at least 1", "Set 1.")
+        if not self.single_shot:
+            return
+        for name, value in (("exclusion", self.exclusion), ("counting", self.counting)):
+            if value in ("same_camera", "persons"):
+                raise ParamsError(
+                    f"protocol {self.name}: {name} {value} with gallery {self.gallery}",
+                    "one image of every person in the gallery, counted as an image",
+                    "Take the gallery all, or another rule.",
+                )
 
     @property
-    def card(self) -> dict[str, Any]:
-        """Everything here that alters a score, by the names of the protocol card."""
+    def single_shot(self) -> bool:
+        """Whether one gallery image per person is drawn for each query, after exclusion."""
+        return self.gallery in ("single_shot_expected", "single_shot_drawn")
+
+    def places_of(self, camera_ids: IntArray) -> IntArray:
+        """Return the cameras as the exclusion rule sees them: [N]."""
+        seen = camera_ids.copy()
+        for camera, place in self.places:
+            seen[camera_ids == camera] = place
+        return seen
+
+    def draw(self, test: TestSet) -> str:
+        """Name the draw of the gallery: `official`, `seeded`, `expected` (over all) or `none`."""
+        if self.gallery == "shots_per_camera" and test.draws.shape[1]:
+            return "official"
+        return {"all": "none", "single_shot_expected": "expected"}.get(self.gallery, "seeded")
+
+    def card(self, test: TestSet) -> dict[str, Any]:
+        """Return everything here that alters a score, by the names of the protocol card."""
+        draw = self.draw(test)
+        gallery = str(self.gallery)
+        if self.gallery == "shots_per_camera":
+            gallery = f"{self.shots} per person and camera, {draw}"
+        queries, images = self._sides()
         return {
             "protocol": self.name,
             "distance": "squared_euclidean",
             "normalisation": "l2" if self.normalise else "none",
+            "query_images": queries,
+            "gallery_images": images,
             "exclusion_rule": f"junk; {self.exclusion.replace('_', ' ')}",
-            "gallery_draw": self.gallery,
+            "places": ", ".join(f"camera {one} as {other}" for one, other in self.places) or "none",
+            "gallery_draw": gallery,
+            "draw": draw,
+            "counting": self.counting,
             "trials": self.trials,
             "seed": self.seed,
         }
 
+    def _sides(self) -> tuple[str, str]:
+        """Say what queries and gallery are."""
+        if self.gallery == "one_image_per_person":
+            return "all that are not drawn", "all"
+        if self.query_modality is None:
+            both = " or pool" if self.single_shot else ""
+            return f"role query{both}", f"role gallery{both}"
+        images = MODALITY_NAMES[OTHER_MODALITY[self.query_modality]]
+        if self.gallery_cameras is not None:
+            images += f", cameras {', '.join(map(str, self.gallery_cameras))}"
+        return MODALITY_NAMES[self.query_modality], images
+
+
+_CUHK03 = Protocol("cuhk03", exclusion="same_person_and_camera", gallery="single_shot_expected")
+_SYSU = Protocol(
+    "sysu_all_single",
+    exclusion="same_camera",
+    gallery="shots_per_camera",
+    trials=10,
+    query_modality="ir",
+    gallery_cameras=(0, 1, 3, 4),
+    # the third camera hangs in the room of the second
+    places=((2, 1),),
+    counting="persons",
+)
+_REGDB = Protocol(
+    "regdb_visible_to_thermal", exclusion="none", normalise=False, query_modality="rgb"
+)
+_LLCM = Protocol(
+    "llcm_nir_to_visible",
+    exclusion="same_person_and_camera",
+    gallery="shots_per_camera",
+    trials=10,
+    query_modality="ir",
+    counting="persons",
+)
+# as IDKL scores LLCM: not comparable with the rule of those who made the dataset
+_LLCM_FULL = replace(
+    _REGDB, name="llcm_full_gallery_nir_to_visible", query_modality="ir", counting="persons"
+)
+_INDOOR = replace(_SYSU, name="sysu_indoor_single", gallery_cameras=(0, 1))
+_THERMAL = replace(_REGDB, name="regdb_thermal_to_visible", query_modality="ir")
 
 PROTOCOLS: dict[str, Protocol] = {
     protocol.name: protocol
     for protocol in (
         Protocol("market", exclusion="same_person_and_camera"),
         Protocol("no_camera", exclusion="none"),
-        Protocol("cuhk03", exclusion="same_person_and_camera", gallery="single_shot_expected"),
-        Protocol(
-            "cuhk03_drawn",
-            exclusion="same_person_and_camera",
-            gallery="single_shot_drawn",
-            trials=10,
-        ),
+        _CUHK03,
+        replace(_CUHK03, name="cuhk03_drawn", gallery="single_shot_drawn", trials=10),
         Protocol("vehicleid", exclusion="none", gallery="one_image_per_person", trials=10),
+        _SYSU,
+        replace(_SYSU, name="sysu_all_multi", shots=10),
+        _INDOOR,
+        replace(_INDOOR, name="sysu_indoor_multi", shots=10),
+        _REGDB,
+        _THERMAL,
+        replace(_REGDB, name="regdb_visible_to_thermal_idkl", counting="persons"),
+        replace(_THERMAL, name="regdb_thermal_to_visible_idkl", counting="persons"),
+        _LLCM,
+        replace(_LLCM, name="llcm_visible_to_nir", query_modality="rgb"),
+        _LLCM_FULL,
+        replace(_LLCM_FULL, name="llcm_full_gallery_visible_to_nir", query_modality="rgb"),
     )
 }
 
@@ -86,60 +198,3 @@ def protocol_named(name: str) -> Protocol:
             "Correct the name.",
         )
     return PROTOCOLS[name]
-
-
-@dataclass(frozen=True)
-class Split:
-    """Which rows of a test set are queries and which are the gallery.
-
-    Args:
-        query_rows: [Q].
-        gallery_rows: [G].
-    """
-
-    query_rows: IntArray
-    gallery_rows: IntArray
-
-
-def splits(
-    protocol: Protocol, person_ids: IntArray, is_query: npt.NDArray[np.bool_]
-) -> Iterator[Split]:
-    """Yield the split of each trial; the given one where the protocol draws no gallery.
-
-    Args:
-        protocol: The protocol.
-        person_ids: Of all rows, without junk [N].
-        is_query: Role of all rows [N].
-
-    Raises:
-        EvaluationError: No image to draw from.
-    """
-    if protocol.gallery != "one_image_per_person":
-        yield Split(np.flatnonzero(is_query), np.flatnonzero(~is_query))
-        return
-    for trial in range(protocol.trials):
-        yield split_at(person_ids, draw_gallery(person_ids, protocol.seed, trial))
-
-
-def draw_gallery(person_ids: IntArray, seed: int, trial: int) -> IntArray:
-    """Draw the row of one image of each person: [persons], in order of person.
-
-    Args:
-        person_ids: Of all rows [N].
-        seed: Seed of the protocol.
-        trial: Number of the trial; each has its own stream.
-    """
-    if not len(person_ids):
-        raise EvaluationError("0 images", "at least one person", "Check the test set.")
-    order = np.argsort(person_ids, kind="stable")
-    _, first, sizes = np.unique(person_ids[order], return_index=True, return_counts=True)
-    generator = np.random.default_rng([seed, trial])
-    chosen: IntArray = order[first + generator.integers(0, sizes)]
-    return chosen
-
-
-def split_at(person_ids: IntArray, gallery_rows: IntArray) -> Split:
-    """Make queries of all rows that are not in the gallery."""
-    is_query = np.ones(len(person_ids), np.bool_)
-    is_query[gallery_rows] = False
-    return Split(np.flatnonzero(is_query), gallery_rows)

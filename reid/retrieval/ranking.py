@@ -13,17 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from reid.errors import EvaluationError
-from reid.retrieval.compiled import compiled, over_rows
-from reid.retrieval.distance import (
-    DoubleArray,
-    FloatArray,
-    IntArray,
-    Metric,
-    distance_blocks,
-    normalise,
-)
-from reid.retrieval.labels import Labels, SamePerson, excluded, match_counts
-from reid.retrieval.sorting import sort_pairs
+from reid.retrieval.compiled import over_rows
+from reid.retrieval.distance import Metric, distance_blocks, normalise
+from reid.retrieval.features import DoubleArray, IntArray
+from reid.retrieval.labels import EXCLUSIONS, JUNK, Labels, SamePerson, match_counts
+from reid.retrieval.rank_kernels import rank_rows
 
 Ties = Literal["index", "favour", "against"]
 Block = npt.NDArray[np.floating]
@@ -112,7 +106,7 @@ def rank_blocks(
         tie_margin: With `favour` and `against`, distances up to this far apart count as equal.
 
     Raises:
-        EvaluationError: A block does not fit the labels or holds NaN.
+        EvaluationError: A block does not fit the labels or holds NaN or infinity.
     """
     ranker = Ranker(labels, ties, top, tie_margin)
     for row, block in numbered(blocks, labels):
@@ -144,8 +138,11 @@ class Ranker:
         queries = len(labels.query_person_ids)
         same = SamePerson.of(labels)
         offsets = np.concatenate([[0], np.cumsum(match_counts(labels))]).astype(np.int64)
-        self._constants = (_TIES[ties], tie_margin, same.order, same.first, same.last)
-        self._labels = labels.as_arguments()
+        cameras = labels.query_camera_ids, labels.gallery_camera_ids
+        junk = np.flatnonzero(labels.gallery_person_ids == JUNK)
+        groups = (same.order, same.first, same.last, junk)
+        exclusion = EXCLUSIONS[labels.exclusion]
+        self._constants = (_TIES[ties], tie_margin, *groups, *cameras, exclusion)
         self.ranking = Ranking(
             match_ranks=np.zeros(offsets[-1], np.int64),
             offsets=offsets,
@@ -157,19 +154,29 @@ class Ranker:
         """Rank a block [b, G] (see `numbered`) whose first row belongs to query `first_query`.
 
         Raises:
-            EvaluationError: It holds NaN.
+            EvaluationError: It holds NaN or infinity.
         """
         found = self.ranking
         faults = np.zeros(len(block), np.bool_)
         kept = (found.offsets, found.match_ranks, found.top_indices, found.top_distances)
-        constants = (*self._constants, *self._labels)
-        over_rows(_rank_rows, len(block), block, first_query, *constants, *kept, faults)
-        if faults.any():
-            raise EvaluationError(
-                f"distances of query {first_query + int(faults.argmax())} hold NaN",
-                "numbers",
-                "Check the features or the pair scorer.",
-            )
+        over_rows(rank_rows, len(block), block, first_query, *self._constants, *kept, faults)
+        refuse(faults, first_query, "NaN or infinity")
+
+
+def refuse(faults: npt.NDArray[np.bool_], first_query: int, what: str) -> None:
+    """Raise `EvaluationError` if any row of a block holds what is no distance.
+
+    Args:
+        faults: Whether each row does [b].
+        first_query: Number of the query in the first row.
+        what: What it holds.
+    """
+    if faults.any():
+        raise EvaluationError(
+            f"distances of query {first_query + int(faults.argmax())} hold {what}",
+            "finite numbers",
+            "Check the features or the pair scorer.",
+        )
 
 
 def numbered(
@@ -199,94 +206,3 @@ def numbered(
             f"{queries}",
             "Pass labels and distances of the same images.",
         )
-
-
-@compiled
-def _rank_rows(
-    start: int,
-    stop: int,
-    block: FloatArray,
-    first_query: int,
-    ties: int,
-    tie_margin: float,
-    order: IntArray,
-    first: IntArray,
-    last: IntArray,
-    query_persons: IntArray,
-    query_cameras: IntArray,
-    gallery_persons: IntArray,
-    gallery_cameras: IntArray,
-    exclusion: int,
-    offsets: IntArray,
-    ranks: IntArray,
-    top_indices: IntArray,
-    top_distances: DoubleArray,
-    faults: npt.NDArray[np.bool_],
-) -> None:
-    """Fill ranks and top lists of rows `start` to `stop` of a block, one pass over each row."""
-    top = top_indices.shape[1]
-    for row in range(start, stop):
-        query = first_query + row
-        person, camera = query_persons[query], query_cameras[query]
-        found = offsets[query + 1] - offsets[query]
-        matches = np.empty(found, np.int64)
-        distances = np.empty(found, np.float64)
-        match = 0
-        for place in range(first[query], last[query]):
-            item = order[place]
-            if not excluded(exclusion, True, gallery_cameras[item] == camera):
-                matches[match] = item
-                distances[match] = block[row, item] + ties * tie_margin
-                match += 1
-        sort_pairs(distances, matches)
-        farthest = distances[-1] if found > 0 else -np.inf
-        before = np.zeros(found + 1, np.int64)
-        worst = np.inf if top > 0 else -np.inf
-        for item in range(block.shape[1]):
-            d = block[row, item]
-            if not d <= farthest and not d <= worst:
-                faults[row] |= d != d
-                continue
-            if gallery_persons[item] == -1:
-                continue
-            same = gallery_persons[item] == person
-            if excluded(exclusion, same, gallery_cameras[item] == camera):
-                continue
-            if not same and d <= farthest:
-                before[_first_after(d, item, distances, matches, ties)] += 1
-            if d < worst:
-                worst = _insert(d, item, top_distances[query], top_indices[query])
-        passed = 0
-        for match in range(found):
-            passed += before[match]
-            ranks[offsets[query] + match] = passed + match + 1
-
-
-@compiled
-def _first_after(d: float, item: int, distances: DoubleArray, matches: IntArray, ties: int) -> int:
-    """Return the place of the first match that a non-match at distance `d` precedes."""
-    low, high = 0, len(matches)
-    while low < high:
-        middle = (low + high) // 2
-        precedes = d < distances[middle]
-        if d == distances[middle]:
-            precedes = ties > 0 or (ties == 0 and item < matches[middle])
-        if precedes:
-            high = middle
-        else:
-            low = middle + 1
-    return low
-
-
-@compiled
-def _insert(d: float, item: int, distances: DoubleArray, indices: IntArray) -> float:
-    """Insert into an ascending list behind equal distances; return the new worst distance."""
-    place = len(distances) - 1
-    while place > 0 and distances[place - 1] > d:
-        distances[place] = distances[place - 1]
-        indices[place] = indices[place - 1]
-        place -= 1
-    distances[place] = d
-    indices[place] = item
-    worst: float = distances[-1]
-    return worst

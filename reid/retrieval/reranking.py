@@ -5,29 +5,25 @@ and neighbourhoods are sparse, and final distances are made block by block. Know
 that give other numbers are in `reranking_variants`.
 """
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from reid.errors import ParamsError
-from reid.retrieval.distance import (
-    FloatArray,
-    IntArray,
-    check_features,
-    distance_blocks,
-    take_rows,
-)
+from reid.errors import ParamsError, ReidWarning
+from reid.retrieval.features import FeatureRows, FloatArray, IntArray
 from reid.retrieval.jaccard import (
     SparseRows,
-    add_jaccard,
     expanded_sets,
     mean_rows,
+    mix_jaccard,
     reciprocal_sets,
     weigh,
 )
-from reid.retrieval.neighbours import Neighbours, nearest_neighbours
+from reid.retrieval.neighbours import Neighbours
+from reid.retrieval.space import FeatureSpace, Space
 
 
 @dataclass(frozen=True)
@@ -58,6 +54,11 @@ class RerankParams:
         return f"rerank_k{self.k1}_{self.k2}_{self.lambda_:g}"
 
     @property
+    def longest(self) -> int:
+        """Length of the neighbour lists that are needed, the image itself included."""
+        return max(self.k1 + 1, self.k2)
+
+    @property
     def half(self) -> int:
         """Half of k1, a half rounded to even."""
         return round(self.k1 / 2)
@@ -69,55 +70,72 @@ class Reranker:
     Queries and gallery together are the set in which neighbours are sought, so any split of it
     into queries and gallery can be asked for. Junk images must not be part of it.
 
+    Where distances are not symmetric, those to an image decide and not those from it: for its list,
+    its largest distance, and the distance that is mixed in. The authors' code does the same, as it
+    divides columns by their maximum and transposes.
+
     Args:
-        features: Of queries and gallery together [N, D], used as given.
+        space: Queries and gallery together.
         params: Parameters of the paper.
         power: 1 (canonical), or 2 for codes that square the squared distance again.
         rounding: Precision to which weights and their means are rounded.
-
-    Raises:
-        EvaluationError: Features are not finite.
+        queries: How many of the first images are queries, Q, where they come first.
+        keep: Keep the distances [Q, N - Q] that the search for neighbours makes, so that they are
+            not made again; it alters memory and time, and never a value.
     """
 
     def __init__(
         self,
-        features: npt.NDArray[np.floating],
+        space: Space,
         params: RerankParams,
         power: int = 1,
         rounding: type[np.floating] = np.float32,
+        queries: int = 0,
+        keep: bool = False,
     ) -> None:
-        self.features = check_features(features, "image")
+        self.space = space.transposed()
         self.params = params
         self.power = power
-        longest = max(params.k1 + 1, params.k2)
-        neighbours = nearest_neighbours(self.features, longest)
+        self.queries = queries
+        if params.longest > len(space):
+            warnings.warn(
+                f"re-ranking with lists of {params.longest} images (k1 {params.k1}, k2 "
+                f"{params.k2}) among {len(space)}: clamped to {len(space)}",
+                ReidWarning,
+                stacklevel=2,
+            )
+        self._kept = np.empty((queries, len(space) - queries), np.float32) if keep else None
+        neighbours = self.space.neighbours(params.longest, queries, self._kept)
         # images that are all alike have maximum 0; their distances stay 0
         largest = neighbours.row_maximum.astype(np.float64)
         self.scale = np.divide(1.0, largest, out=np.zeros(len(largest)), where=largest > 0)
         self.weights = self._weights(neighbours, rounding)
 
-    def _weights(self, neighbours: Neighbours, rounding: type[np.floating]) -> SparseRows:
+    def _weights(self, near: Neighbours, rounding: type[np.floating]) -> SparseRows:
         """Return the sparse rows whose overlap is the Jaccard distance."""
-        full = reciprocal_sets(neighbours.indices, self.params.k1 + 1)
-        half = reciprocal_sets(neighbours.indices, self.params.half + 1)
-        rows = weigh(expanded_sets(full, half), self.features, self.scale, self.power)
-        means = mean_rows(rows.rounded(rounding), neighbours.indices, self.params.k2)
-        return means.rounded(rounding)
+        lists = near.indices
+        full = reciprocal_sets(lists, self.params.k1 + 1)
+        half = reciprocal_sets(lists, self.params.half + 1)
+        sets = expanded_sets(full, half)
+        distances = self.space.pairs(sets.offsets, sets.columns, near)
+        rows = weigh(sets, distances, self.scale, self.power)
+        return mean_rows(rows.rounded(rounding), lists, self.params.k2).rounded(rounding)
 
-    def original_blocks(
+    def _distances(
         self, query_rows: IntArray, gallery_rows: IntArray, block_size: int
     ) -> Iterator[FloatArray]:
-        """Yield the part lambda d, with d divided by the largest distance of the query."""
-        scale = self.scale[query_rows].astype(np.float32)
-        features = take_rows(self.features, query_rows), take_rows(self.features, gallery_rows)
-        row = 0
-        for block in distance_blocks(*features, "squared_euclidean", block_size):
-            block *= scale[row : row + len(block), None]
-            if self.power != 1:
-                np.power(block, self.power, out=block)
-            block *= np.float32(self.params.lambda_)
-            yield block
-            row += len(block)
+        """Yield the distances d, not yet divided by the largest of the query."""
+        split = np.arange(self.queries), np.arange(self.queries, len(self.space))
+        if self._kept is not None and all(map(np.array_equal, (query_rows, gallery_rows), split)):
+            for start in range(0, self.queries, block_size):
+                yield self._kept[start : start + block_size].copy()
+            return
+        yield from self.space.blocks(query_rows, gallery_rows, block_size)
+
+    def factors(self, query_rows: IntArray) -> FloatArray:
+        """Return lambda divided by the largest distance (to the power) of each query [Q]."""
+        factors = self.params.lambda_ * self.scale[query_rows] ** self.power
+        return factors.astype(np.float32)
 
     def blocks(
         self, query_rows: IntArray, gallery_rows: IntArray, block_size: int = 512
@@ -132,10 +150,13 @@ class Reranker:
         Yields:
             [b, G] with b <= block_size, in the order of the queries.
         """
-        query, inverted = split_weights(self.weights, query_rows, gallery_rows)
+        sides = split_weights(self.weights, query_rows, gallery_rows)
+        factors = self.factors(query_rows)
         row = 0
-        for block in self.original_blocks(query_rows, gallery_rows, block_size):
-            add_jaccard(block, query, inverted, row, 1.0 - self.params.lambda_)
+        for block in self._distances(query_rows, gallery_rows, block_size):
+            if self.power != 1:
+                np.power(block, self.power, out=block)
+            mix_jaccard(block, factors, *sides, row, 1.0 - self.params.lambda_)
             yield block
             row += len(block)
 
@@ -162,7 +183,7 @@ def rerank_blocks(
         params: Parameters of the paper.
         block_size: Queries per block.
     """
-    together = np.concatenate([query_features, gallery_features])
-    rows = np.arange(len(together))
+    space = FeatureSpace(FeatureRows(np.concatenate([query_features, gallery_features])))
+    rows = np.arange(len(space))
     split = len(query_features)
-    return Reranker(together, params).blocks(rows[:split], rows[split:], block_size)
+    return Reranker(space, params).blocks(rows[:split], rows[split:], block_size)

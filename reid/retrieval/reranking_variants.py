@@ -7,6 +7,7 @@
 | faiss_jaccard | PersonViT | lists of k1 with self, half h + 1, plain d, no lambda term |
 | fastreid_mix | fast-reid, cosine metric | faiss_jaccard mixed with 1 - cosine |
 | reidmamba_jaccard | ReIDMamba | faiss_jaccard with half h |
+| query_only | IDKL, on SYSU-MM01 | float16, neighbours are sought among the queries alone |
 """
 
 from collections.abc import Callable, Iterator
@@ -14,24 +15,21 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-from reid.errors import ParamsError
+from reid.errors import EvaluationError, ParamsError
 from reid.params import nearest
-from reid.retrieval.distance import (
-    FloatArray,
-    check_block_size,
-    check_features,
-    distance_blocks,
-)
+from reid.retrieval.distance import check_block_size, distance_blocks
+from reid.retrieval.features import FeatureRows, FloatArray
 from reid.retrieval.jaccard import (
     SparseRows,
-    add_jaccard,
     expanded_sets,
     mean_rows,
+    mix_jaccard,
     reciprocal_sets,
     weigh,
 )
-from reid.retrieval.neighbours import nearest_neighbours
+from reid.retrieval.pair_distances import sparse_distances
 from reid.retrieval.reranking import Reranker, RerankParams, split_weights
+from reid.retrieval.space import FeatureSpace, Space
 
 Features = npt.NDArray[np.floating]
 Blocks = Iterator[FloatArray]
@@ -66,23 +64,46 @@ def fourth_power(
 ) -> Blocks:
     """Square the squared distances again."""
     rows = np.arange(len(query) + len(gallery))
-    reranker = Reranker(np.concatenate([query, gallery]), params, power=2)
+    reranker = Reranker(_together(query, gallery), params, power=2)
     return reranker.blocks(rows[: len(query)], rows[len(query) :], block_size)
 
 
 def float16(query: Features, gallery: Features, params: RerankParams, block_size: int) -> Blocks:
     """Round weights, their means and the Jaccard distance to half precision at each step."""
-    rows = np.arange(len(query) + len(gallery))
-    query_rows, gallery_rows = rows[: len(query)], rows[len(query) :]
-    reranker = Reranker(np.concatenate([query, gallery]), params, rounding=np.float16)
-    weights, inverted = split_weights(reranker.weights, query_rows, gallery_rows)
-    original = reranker.original_blocks(query_rows, gallery_rows, block_size)
+    return half_precision_blocks(_together(query, gallery), len(query), params, block_size)
+
+
+def half_precision_blocks(
+    space: Space, queries: int, params: RerankParams, block_size: int
+) -> Blocks:
+    """Yield the distances of `float16` [b, G] for any space.
+
+    Args:
+        space: Queries and gallery together, queries first.
+        queries: How many queries, Q.
+        params: Parameters of the paper.
+        block_size: Queries per block.
+    """
+    query_rows, gallery_rows = np.arange(queries), np.arange(queries, len(space))
+    reranker = Reranker(space, params, rounding=np.float16)
+    blocks = reranker.space.blocks(query_rows, gallery_rows, block_size)
+    original = _scaled(blocks, reranker.factors(query_rows))
+    return _half_mix(original, *split_weights(reranker.weights, query_rows, gallery_rows), params)
+
+
+def _together(query: Features, gallery: Features) -> FeatureSpace:
+    return FeatureSpace(FeatureRows(np.concatenate([query, gallery])))
+
+
+def _half_mix(
+    original: Blocks, weights: SparseRows, inverted: SparseRows, params: RerankParams
+) -> Blocks:
+    """Add the share of the Jaccard distance to the blocks lambda d [b, G], in half precision."""
     share = np.float16(1 - params.lambda_)
     row = 0
     for block in original:
         for place in range(len(block)):
-            jaccard = _half_jaccard(weights, inverted, row + place, len(gallery))
-            block[place] += jaccard * share
+            block[place] += _half_jaccard(weights, inverted, row + place, block.shape[1]) * share
         yield block
         row += len(block)
 
@@ -131,19 +152,72 @@ def fastreid_mix(
         yield (1 - lambda_) * overlap + lambda_ * plain
 
 
+def query_only(query: Features, gallery: Features, params: RerankParams, block_size: int) -> Blocks:
+    """Seek the neighbours of every image, gallery images too, among the queries alone.
+
+    So an image of the gallery is nobody's neighbour, and has the mean weights of the queries
+    nearest to it. A system that answers one query at a time has no such lists. In half precision,
+    like `float16`.
+
+    Differs from the reference code: too few queries are refused, where the reference fills the
+    lists with gallery images in no defined order.
+
+    Raises:
+        EvaluationError: Not more queries than `k1`.
+    """
+    count = len(query)
+    if count <= params.k1:
+        raise EvaluationError(
+            f"{count} queries for neighbour lists that hold {params.k1 + 1} queries",
+            f"at least {params.k1 + 1}",
+            "Take a smaller k1, or the ordinary re-ranking.",
+        )
+    space = _together(query, gallery)
+    everyone = np.arange(len(space))
+    mine, others = everyone[:count], everyone[count:]
+    to_queries = space.blocks(everyone, mine, block_size)
+    longest = max(params.k1 + 1, params.k2)
+    orders = [np.argsort(block, axis=1, kind="stable")[:, :longest] for block in to_queries]
+    lists = np.concatenate(orders).astype(np.int32)
+    to_all = space.blocks(mine, everyone, block_size)
+    largest = np.concatenate([block.max(axis=1) for block in to_all]).astype(np.float64)
+    # images of the gallery have no members to weigh, hence no scale
+    scale = np.zeros(len(space))
+    np.divide(1.0, largest, out=scale[:count], where=largest > 0)
+    half = reciprocal_sets(lists, params.half + 1)
+    sets = expanded_sets(reciprocal_sets(lists, params.k1 + 1), half)
+    distances = sparse_distances(space.features, sets.offsets, sets.columns)
+    rows = weigh(sets, distances, scale, 1).rounded(np.float16)
+    weights = mean_rows(rows, lists, params.k2).rounded(np.float16)
+    sides = split_weights(weights, mine, others)
+    factors = (params.lambda_ * scale[:count]).astype(np.float32)
+    return _half_mix(_scaled(space.blocks(mine, others, block_size), factors), *sides, params)
+
+
+def _scaled(blocks: Blocks, factors: FloatArray) -> Blocks:
+    """Yield the blocks with each row multiplied by its factor."""
+    row = 0
+    for block in blocks:
+        yield block * factors[row : row + len(block), None]
+        row += len(block)
+
+
 def _plain_jaccard(
     query: Features, gallery: Features, params: RerankParams, half: int, block_size: int
 ) -> Blocks:
     check_block_size(block_size)
-    features = check_features(np.concatenate([query, gallery]), "image")
-    lists = nearest_neighbours(features, params.k1).indices
+    space = _together(query, gallery)
+    near = space.neighbours(params.k1)
+    lists = near.indices
     sets = expanded_sets(reciprocal_sets(lists, params.k1), reciprocal_sets(lists, half))
-    weights = mean_rows(weigh(sets, features, np.ones(len(features)), 1), lists, params.k2)
-    rows = np.arange(len(features))
+    distances = space.pairs(sets.offsets, sets.columns, near)
+    values = weigh(sets, distances, np.ones(len(space)), 1)
+    weights = mean_rows(values, lists, params.k2)
+    rows, nothing = np.arange(len(space)), np.zeros(len(query), np.float32)
     mine, inverted = split_weights(weights, rows[: len(query)], rows[len(query) :])
     for row in range(0, len(query), block_size):
         block = np.zeros((min(block_size, len(query) - row), len(gallery)), np.float32)
-        add_jaccard(block, mine, inverted, row, 1.0)
+        mix_jaccard(block, nothing, mine, inverted, row, 1.0)
         # a row of weights may sum to a little more than 1
         yield np.maximum(block, 0, out=block)
 
@@ -155,4 +229,5 @@ VARIANTS: dict[str, Variant] = {
     "faiss_jaccard": faiss_jaccard,
     "fastreid_mix": fastreid_mix,
     "reidmamba_jaccard": reidmamba_jaccard,
+    "query_only": query_only,
 }

@@ -15,9 +15,8 @@ import pyarrow.parquet as pq
 
 from reid.errors import DataError
 from reid.files import whole_file, whole_folder, write_whole
-from reid.retrieval.distance import DoubleArray
 from reid.retrieval.evaluate import PLAIN, Evaluation
-from reid.retrieval.reranking import RerankParams
+from reid.retrieval.features import DoubleArray
 
 # a test set `<dataset>/<protocol>` and a setting `plain` or `rerank_...`
 Key = tuple[str, str]
@@ -56,6 +55,7 @@ class Result:
         cards: Protocol card of each `<dataset>/<protocol>`.
         curves: Cumulative matching at rank 1, 2, ... of each test set and setting.
         queries: Per-query scores of each test set and setting.
+        breakdowns: Verification, pairs of cameras and groups of queries of each test set, as JSON.
     """
 
     run: str
@@ -63,14 +63,18 @@ class Result:
     cards: dict[str, dict[str, Any]]
     curves: dict[Key, DoubleArray]
     queries: dict[Key, QueryScores]
+    breakdowns: dict[str, dict[str, Any]]
 
     @classmethod
     def of(cls, run: str, evaluations: Iterable[Evaluation]) -> "Result":
         """Gather the evaluations of a run, one for each test set and protocol."""
-        result = cls(run, {}, {}, {}, {})
+        result = cls(run, {}, {}, {}, {}, {})
         for evaluation in evaluations:
             test_set = evaluation.test_set
             result.cards[test_set] = evaluation.card
+            result.breakdowns[test_set] = evaluation.breakdown.record()
+            for name, value in evaluation.breakdown.figures().items():
+                result.metrics[f"{test_set}/{name}"] = value
             for setting, scores in evaluation.scores.items():
                 prefix = test_set if setting == PLAIN else f"{test_set}/{setting}"
                 for name, value in scores.figures().items():
@@ -85,8 +89,9 @@ class Result:
         """Write the record of the run below `folder`.
 
         `<run>.json` holds the metrics, `<run>.card.json` the protocol cards,
-        `queries/<run>.parquet` the scores of each query, and `cmc/<run>/` one table for each test
-        set. Each file is written whole or not at all, and holds no time of writing.
+        `queries/<run>.parquet` the scores of each query, `breakdown/<run>.json` verification, pairs
+        of cameras and groups of queries, and `cmc/<run>/` one table for each test set. Each file is
+        written whole or not at all, and holds no time of writing.
         """
         files = _Files(folder, self.run)
         with whole_folder(files.curves) as part:
@@ -94,6 +99,7 @@ class Result:
         table = _query_table(self.queries)
         with whole_file(files.queries) as part:
             pq.write_table(table, part, compression="zstd")
+        write_whole(files.breakdowns, _json(self.breakdowns))
         write_whole(files.cards, _json(self.cards))
         write_whole(files.metrics, _json(self.metrics))
 
@@ -113,6 +119,7 @@ class Result:
                 cards,
                 _read_curves(files.curves, cards),
                 _read_queries(files.queries),
+                json.loads(files.breakdowns.read_text("utf-8")),
             )
         except FileNotFoundError as error:
             found = f"{error.filename}: no such file"
@@ -129,6 +136,7 @@ class _Files:
         self.cards = folder / f"{run}.card.json"
         self.curves = folder / "cmc" / run
         self.queries = folder / "queries" / f"{run}.parquet"
+        self.breakdowns = folder / "breakdown" / f"{run}.json"
 
 
 def _json(data: dict[str, Any]) -> str:
@@ -139,24 +147,29 @@ def _write_curves(folder: Path, curves: dict[Key, DoubleArray]) -> None:
     """Write a table for each test set, with fixed column names, as plots are declared by them."""
     for test_set in dict.fromkeys(test_set for test_set, _ in curves):
         mine = {setting: curve for (owner, setting), curve in curves.items() if owner == test_set}
-        plain = mine.pop(PLAIN)
-        (reranked,) = mine.values()
+        names = [_column(setting) for setting in mine]
         with (folder / _curve_file(test_set)).open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["rank", PLAIN, RERANKED])
-            rows = zip(plain.tolist(), reranked.tolist(), strict=True)
-            writer.writerows((rank, *row) for rank, row in enumerate(rows, start=1))
+            writer.writerow(["rank", *names])
+            columns = zip(*(curve.tolist() for curve in mine.values()), strict=True)
+            writer.writerows((rank, *row) for rank, row in enumerate(columns, start=1))
+
+
+def _column(setting: str) -> str:
+    """Return the name of a setting's column; that of re-ranking has no parameters in it."""
+    return RERANKED if setting.startswith("rerank_") else setting
 
 
 def _read_curves(folder: Path, cards: dict[str, dict[str, Any]]) -> dict[Key, DoubleArray]:
     curves: dict[Key, DoubleArray] = {}
     for test_set, card in cards.items():
         with (folder / _curve_file(test_set)).open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        used = card["rerank"]
-        name = RerankParams(used["k1"], used["k2"], used["lambda"]).name
-        for column, setting in ((PLAIN, PLAIN), (RERANKED, name)):
-            curves[test_set, setting] = np.array([float(row[column]) for row in rows])
+            reader = csv.DictReader(file)
+            rows = list(reader)
+        settings = {_column(setting): setting for setting in card["trial_mean"]}
+        for column in (reader.fieldnames or ())[1:]:
+            curve = np.array([float(row[column]) for row in rows])
+            curves[test_set, settings[column]] = curve
     return curves
 
 

@@ -1,15 +1,14 @@
 """Score distances of one test set under one protocol: all trials, all metrics."""
 
 import typing
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from reid.errors import EvaluationError
-from reid.retrieval.distance import DoubleArray, FloatArray, IntArray
-from reid.retrieval.labels import Exclusion, Labels, match_counts
+from reid.retrieval.features import DoubleArray, FloatArray, IntArray
+from reid.retrieval.labels import Labels, match_counts
 from reid.retrieval.metrics import (
     average_precision,
     cumulative_matching,
@@ -17,11 +16,16 @@ from reid.retrieval.metrics import (
     inverse_negative_penalty,
     mean_of_valid,
 )
-from reid.retrieval.protocols import Protocol, Split, splits
-from reid.retrieval.ranking import Block, numbered, rank_blocks
-from reid.retrieval.single_shot import drawn_ranks, expected_curves
+from reid.retrieval.person_ranks import PersonRanks
+from reid.retrieval.protocols import Protocol
+from reid.retrieval.ranking import BlockWatcher, Ranker, numbered
+from reid.retrieval.single_shot import DrawnCurves, ExpectedCurves
+from reid.retrieval.splits import splits
+from reid.retrieval.testset import Split, TestSet
 
-RANKS = (1, 5, 10)
+RANKS = (1, 5, 10, 20)
+# makes what else looks at the blocks of distances of a trial
+Watch = Callable[[Labels, Split], Sequence[BlockWatcher]]
 
 
 class Source(typing.Protocol):
@@ -35,35 +39,6 @@ class Source(typing.Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class TestSet:
-    """Who and where, of all rows of a test set but junk.
-
-    Args:
-        name: Name of the dataset.
-        person_ids: [N].
-        camera_ids: [N].
-        is_query: [N].
-    """
-
-    __test__ = False  # not for pytest to collect
-
-    name: str
-    person_ids: IntArray
-    camera_ids: IntArray
-    is_query: npt.NDArray[np.bool_]
-
-    def labels(self, split: Split, exclusion: Exclusion) -> Labels:
-        """Return the labels of one split."""
-        return Labels(
-            self.person_ids[split.query_rows],
-            self.camera_ids[split.query_rows],
-            self.person_ids[split.gallery_rows],
-            self.camera_ids[split.gallery_rows],
-            exclusion,
-        )
-
-
-@dataclass(frozen=True, eq=False)
 class Scores:
     """Scores of one setting, averaged over trials.
 
@@ -71,16 +46,21 @@ class Scores:
         mAP: Mean average precision over valid queries.
         mINP: Mean inverse negative penalty over valid queries.
         cmc: Cumulative matching at rank 1, 2, ... [max_rank].
-        valid_queries: Queries with a match, in each trial.
+        queries: Queries of the first trial.
+        gallery: Gallery images of the first trial.
+        valid_queries: Queries with a match, in the first trial.
         query_rows: Row of each image that is a query in some trial, ascending [Q].
-        average_precision: Per query, NaN where invalid [Q].
-        first_match_rank: Per query, NaN where invalid [Q].
+        average_precision: Per query, mean over trials, NaN where invalid [Q].
+        first_match_rank: Per query, mean over trials, NaN where invalid; among images or among
+            persons, as the protocol counts [Q].
         deviations: Standard deviation over trials of mAP, mINP and rank r; empty for one trial.
     """
 
     mAP: float  # noqa: N815 - the name in every paper
     mINP: float  # noqa: N815
     cmc: DoubleArray
+    queries: int
+    gallery: int
     valid_queries: int
     query_rows: IntArray
     average_precision: DoubleArray
@@ -88,8 +68,8 @@ class Scores:
     deviations: dict[str, float] = field(default_factory=dict)
 
     def figures(self) -> dict[str, float]:
-        """Return mAP, mINP, rank1, rank5 and rank10."""
-        ranks = {f"rank{rank}": float(self.cmc[rank - 1]) for rank in RANKS}
+        """Return mAP, mINP, and those of rank1, rank5, rank10 and rank20 that the curve reaches."""
+        ranks = {f"rank{rank}": float(self.cmc[rank - 1]) for rank in _reached(len(self.cmc))}
         return {"mAP": self.mAP, "mINP": self.mINP, **ranks}
 
 
@@ -132,35 +112,50 @@ def score(
     block_size: int = 512,
     max_rank: int = 50,
     top: int = 10,
+    watch: Watch | None = None,
 ) -> tuple[Scores, NearestLists]:
     """Score the distances of `source` under `protocol`.
 
     Args:
         source: Distances between rows of the test set.
-        test: Labels of the rows.
-        protocol: Exclusion rule and trials.
+        test: Who and where each row is.
+        protocol: Queries, gallery, exclusion rule and trials.
         block_size: Queries per block.
         max_rank: Length of the matching curve.
         top: Length of the nearest lists.
+        watch: Called for the first trial, before its distances are made; what it returns sees
+            every block of that trial.
 
     Returns:
         The scores, and the nearest lists of the first trial.
 
     Raises:
-        EvaluationError: No query is valid, or `max_rank` is below the largest rank reported.
+        EvaluationError: The test set lacks what the protocol needs, no query is valid, or
+            `max_rank` is below 1.
     """
-    if max_rank < max(RANKS):
-        raise EvaluationError(
-            f"a matching curve of {max_rank} ranks", f"at least {max(RANKS)}", "Raise max_rank."
-        )
-    trials = []
-    for split in splits(protocol, test.person_ids, test.is_query):
-        labels = test.labels(split, protocol.exclusion)
+    if max_rank < 1:
+        raise EvaluationError(f"a matching curve of {max_rank} ranks", "at least 1", "Raise it.")
+    trials: list[_Trial] = []
+    for split in splits(protocol, test):
+        labels = labels_of(test, split, protocol)
         if not match_counts(labels).any():
             raise _no_valid_query(test, protocol, labels)
+        watchers = watch(labels, split) if watch and not trials else ()
         blocks = source.blocks(split.query_rows, split.gallery_rows, block_size)
-        trials.append(_trial(blocks, labels, split, protocol, max_rank, top))
+        trials.append(_trial(blocks, labels, split, protocol, max_rank, top, watchers))
     return _averaged(trials, len(test.person_ids)), trials[0].nearest
+
+
+def labels_of(test: TestSet, split: Split, protocol: Protocol) -> Labels:
+    """Return the labels of one split; cameras are the places that the protocol sees."""
+    places = protocol.places_of(test.camera_ids)
+    return Labels(
+        test.person_ids[split.query_rows],
+        places[split.query_rows],
+        test.person_ids[split.gallery_rows],
+        places[split.gallery_rows],
+        protocol.exclusion,
+    )
 
 
 def _trial(
@@ -170,24 +165,19 @@ def _trial(
     protocol: Protocol,
     max_rank: int,
     top: int,
+    watchers: Sequence[BlockWatcher],
 ) -> _Trial:
-    drawn: list[DoubleArray] = []
-    if protocol.gallery == "single_shot_expected":
-        blocks = _watched(
-            blocks, labels, lambda r, b: drawn.append(expected_curves(b, r, labels, max_rank))
-        )
-    elif protocol.gallery == "single_shot_drawn":
-        draws, seed = protocol.trials, protocol.seed
-        blocks = _watched(
-            blocks, labels, lambda r, b: drawn.append(drawn_ranks(b, r, labels, draws, seed))
-        )
-    ranking = rank_blocks(blocks, labels, top=top)
-    first = first_match_rank(ranking)
-    curves = cumulative_matching(first, max_rank)[None]
-    if protocol.gallery == "single_shot_expected":
-        curves = np.concatenate(drawn)[ranking.valid].mean(axis=0, keepdims=True)
-    elif protocol.gallery == "single_shot_drawn":
-        curves = np.stack([cumulative_matching(r, max_rank) for r in np.concatenate(drawn).T])
+    ranker = Ranker(labels, top=top)
+    persons = PersonRanks(labels) if protocol.counting == "persons" else None
+    drawn = _single_shot(protocol, labels, max_rank)
+    # the ranker first: it refuses what is no number
+    everyone = [ranker, *(one for one in (persons, drawn) if one), *watchers]
+    for row, block in numbered(blocks, labels):
+        for watcher in everyone:
+            watcher.add(row, block)
+    ranking = ranker.ranking
+    first = persons.ranks if persons else first_match_rank(ranking)
+    curves = drawn.curves() if drawn else cumulative_matching(first, max_rank)[None]
     found = ranking.top_indices
     rows = np.where(found >= 0, split.gallery_rows[found], -1)
     nearest = NearestLists(split.query_rows, rows, ranking.top_distances)
@@ -195,13 +185,19 @@ def _trial(
     return _Trial(split, precision, penalty, first, curves, nearest)
 
 
-def _watched(
-    blocks: Iterable[FloatArray], labels: Labels, look: Callable[[int, Block], None]
-) -> Iterator[FloatArray]:
-    """Pass blocks on, and let `look` see each with the number of its first query."""
-    for row, block in numbered(blocks, labels):
-        look(row, block)
-        yield block
+def _single_shot(
+    protocol: Protocol, labels: Labels, max_rank: int
+) -> ExpectedCurves | DrawnCurves | None:
+    if protocol.gallery == "single_shot_expected":
+        return ExpectedCurves(labels, max_rank)
+    if protocol.gallery == "single_shot_drawn":
+        return DrawnCurves(labels, protocol.trials, protocol.seed, max_rank)
+    return None
+
+
+def _reached(max_rank: int) -> tuple[int, ...]:
+    """Return the ranks to report that a matching curve reaches."""
+    return tuple(rank for rank in RANKS if rank <= max_rank)
 
 
 def _averaged(trials: list[_Trial], rows: int) -> Scores:
@@ -212,16 +208,20 @@ def _averaged(trials: list[_Trial], rows: int) -> Scores:
     precision = _row_means([(t.split.query_rows, t.precision) for t in trials], rows)
     first_rank = _row_means([(t.split.query_rows, t.first_rank) for t in trials], rows)
     curves = np.concatenate([trial.curves for trial in trials])
+    reached = _reached(curves.shape[1])
     means = {
         "mAP": [mean_of_valid(trial.precision) for trial in trials],
         "mINP": [mean_of_valid(trial.penalty) for trial in trials],
-        **{f"rank{rank}": curves[:, rank - 1].tolist() for rank in RANKS},
+        **{f"rank{rank}": curves[:, rank - 1].tolist() for rank in reached},
     }
+    first = trials[0]
     return Scores(
         mAP=float(np.mean(means["mAP"])),
         mINP=float(np.mean(means["mINP"])),
         cmc=curves.mean(axis=0),
-        valid_queries=int((~np.isnan(trials[0].precision)).sum()),
+        queries=len(first.split.query_rows),
+        gallery=len(first.split.gallery_rows),
+        valid_queries=int((~np.isnan(first.precision)).sum()),
         query_rows=np.flatnonzero(scored),
         average_precision=precision[scored],
         first_match_rank=first_rank[scored],
@@ -248,11 +248,11 @@ def _no_valid_query(test: TestSet, protocol: Protocol, labels: Labels) -> Evalua
     cameras = sorted({*labels.query_camera_ids.tolist(), *labels.gallery_camera_ids.tolist()})
     shown = ", ".join(str(camera) for camera in cameras[:20]) + (", ..." if cameras[20:] else "")
     where = " of another camera" if protocol.exclusion != "none" else ""
-    remedy = (
-        "Use the protocol no_camera for single-camera data."
-        if protocol.exclusion != "none"
-        else "Check the person ids."
-    )
+    remedy = "Check the person and camera ids."
+    if protocol.exclusion == "none":
+        remedy = "Check the person ids."
+    elif protocol.query_modality is None:
+        remedy = "Use the protocol no_camera for single-camera data."
     return EvaluationError(
         f"{test.name}: no query image shares an identity with a gallery image{where} "
         f"({queries} queries, cameras {{{shown}}})",

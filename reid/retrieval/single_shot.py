@@ -8,8 +8,58 @@ import numpy as np
 import numpy.typing as npt
 
 from reid.retrieval.compiled import compiled, over_rows
-from reid.retrieval.distance import DoubleArray, IntArray
+from reid.retrieval.features import DoubleArray, IntArray
 from reid.retrieval.labels import Labels, excluded
+from reid.retrieval.metrics import cumulative_matching
+from reid.retrieval.ranking import Block
+
+
+class ExpectedCurves:
+    """Gathers `expected_curves` of blocks as they come.
+
+    Args:
+        labels: Persons, cameras and the exclusion rule.
+        max_rank: Length of the curve.
+    """
+
+    def __init__(self, labels: Labels, max_rank: int) -> None:
+        self._labels = labels
+        self._rows = np.full((len(labels.query_person_ids), max_rank), np.nan)
+
+    def add(self, first_query: int, block: Block) -> None:
+        """Look at a block [b, G] whose first row belongs to query `first_query`."""
+        found = expected_curves(block, first_query, self._labels, self._rows.shape[1])
+        self._rows[first_query : first_query + len(block)] = found
+
+    def curves(self) -> DoubleArray:
+        """Return the mean over valid queries [1, max_rank]."""
+        mean: DoubleArray = np.nanmean(self._rows, axis=0, keepdims=True)
+        return mean
+
+
+class DrawnCurves:
+    """Gathers `drawn_ranks` of blocks as they come.
+
+    Args:
+        labels: Persons, cameras and the exclusion rule.
+        draws: Number of galleries drawn for each query.
+        seed: Seed of the draws.
+        max_rank: Length of the curve.
+    """
+
+    def __init__(self, labels: Labels, draws: int, seed: int, max_rank: int) -> None:
+        self._labels, self._seed, self._max_rank = labels, seed, max_rank
+        self._ranks = np.full((len(labels.query_person_ids), draws), np.nan)
+
+    def add(self, first_query: int, block: Block) -> None:
+        """Look at a block [b, G] whose first row belongs to query `first_query`."""
+        draws = self._ranks.shape[1]
+        found = drawn_ranks(block, first_query, self._labels, draws, self._seed)
+        self._ranks[first_query : first_query + len(block)] = found
+
+    def curves(self) -> DoubleArray:
+        """Return the curve of each draw [draws, max_rank]."""
+        return np.stack([cumulative_matching(ranks, self._max_rank) for ranks in self._ranks.T])
 
 
 def expected_curves(

@@ -1,94 +1,135 @@
-"""Verification: is this pair the same person? Receiver operating characteristic over all pairs.
+"""Verification: is this pair the same person? Counts of all pairs by distance.
 
 A genuine pair is the positive class and its score is minus the distance. Pairs that the protocol
-leaves out of the ranking (junk, same person in the same camera) are left out here too.
+leaves out of the ranking (junk, and what the exclusion rule says) are left out here too.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from reid.errors import EvaluationError
 from reid.retrieval.compiled import compiled, over_rows
-from reid.retrieval.distance import DoubleArray, FloatArray, IntArray
-from reid.retrieval.labels import JUNK, Labels
-from reid.retrieval.ranking import numbered
+from reid.retrieval.features import DoubleArray, IntArray
+from reid.retrieval.labels import EXCLUSIONS, Labels, SamePerson, excluded, match_counts
+from reid.retrieval.pair_histogram import ImpostorCounter
+from reid.retrieval.ranking import Block, numbered, refuse
+from reid.retrieval.roc import Roc
+
+# distances of rows of length 1 may round to slightly more than 4
+_ROUNDING = 1 + 1e-6
 
 
-@dataclass(frozen=True)
-class Roc:
-    """Counts of pairs at each distinct distance of a genuine pair, ascending.
+@dataclass(frozen=True, eq=False)
+class PairStatistics:
+    """How the distances of all pairs lie.
 
-    The true positive rate changes at these distances only, so they hold the whole curve.
+    Bin b holds distances from `edges[b]` up to, not including, `edges[b + 1]`; the first bin also
+    holds what is below it, and the last one what is at or above its end.
 
     Args:
-        thresholds: Distinct genuine distances [T].
-        genuine: Genuine pairs at exactly this distance [T].
-        impostors_below: Impostor pairs that are nearer [T].
-        impostors_equal: Impostor pairs at exactly this distance [T].
-        impostors: All impostor pairs.
+        roc: Counts at each genuine distance.
+        edges: Equally spaced, from 0 to the smallest power of two that no distance exceeds, hence
+            to 4 for squared distances between rows of length 1; mirrored where distances are
+            negative. So the histograms of most runs have equal edges [B + 1].
+        genuine_counts: [B].
+        impostor_counts: [B].
     """
 
-    thresholds: DoubleArray
-    genuine: IntArray
-    impostors_below: IntArray
-    impostors_equal: IntArray
-    impostors: int
+    roc: Roc
+    edges: DoubleArray
+    genuine_counts: IntArray
+    impostor_counts: IntArray
 
-    @property
-    def auc(self) -> float:
-        """Chance that a genuine pair is nearer than an impostor pair; ties count half."""
-        wrong = np.sum(self.genuine * (self.impostors_below + 0.5 * self.impostors_equal))
-        return float(1.0 - wrong / (float(self.genuine.sum()) * self.impostors))
+    def record(self, points: int = 200) -> dict[str, Any]:
+        """Return figures, numbers of pairs, `points` points of the curve and histograms as JSON."""
+        false_rate, true_rate = self.roc.points(points)
+        return {
+            "figures": self.roc.figures(),
+            "genuine_pairs": int(self.roc.genuine.sum()),
+            "impostor_pairs": self.roc.impostors,
+            "false_positive_rate": false_rate.tolist(),
+            "true_positive_rate": true_rate.tolist(),
+            "edges": self.edges.tolist(),
+            "genuine_counts": self.genuine_counts.tolist(),
+            "impostor_counts": self.impostor_counts.tolist(),
+        }
 
-    @property
-    def true_positive_rate(self) -> DoubleArray:
-        """Share of genuine pairs accepted at each threshold [T]."""
-        rate: DoubleArray = np.cumsum(self.genuine) / self.genuine.sum()
-        return rate
 
-    @property
-    def false_positive_rate(self) -> DoubleArray:
-        """Share of impostor pairs accepted at each threshold [T]."""
-        return (self.impostors_below + self.impostors_equal) / self.impostors
+class GenuinePairs:
+    """Collects the distances of genuine pairs as blocks pass (a `BlockWatcher`).
 
-    def true_positive_rate_at(self, false_positive_rate: float) -> float:
-        """Return the largest true positive rate whose false positive rate is not above this."""
-        allowed = np.flatnonzero(self.false_positive_rate <= false_positive_rate)
-        return float(self.true_positive_rate[allowed[-1]]) if len(allowed) else 0.0
+    Args:
+        labels: Persons, cameras and the exclusion rule.
+    """
 
-    def fast_reid_rate_at(self, false_positive_rate: float) -> float:
-        """Return what fast-reid reports as true positive rate at this false positive rate.
+    def __init__(self, labels: Labels) -> None:
+        same = SamePerson.of(labels)
+        offsets = np.concatenate([[0], np.cumsum(match_counts(labels))]).astype(np.int64)
+        cameras = (labels.query_camera_ids, labels.gallery_camera_ids)
+        rule = EXCLUSIONS[labels.exclusion]
+        self._labels = labels
+        self._constants = (same.order, same.first, same.last, *cameras, rule, offsets)
+        self._distances = np.zeros(offsets[-1])
+        self._lowest, self._highest = 0.0, 0.0
 
-        There the impostor pair is the positive class, and the nearest point of a thinned curve is
-        taken. For comparison with its published numbers only, not with `true_positive_rate_at`.
+    def add(self, first_query: int, block: Block) -> None:
+        """Look at a block [b, G] whose first row belongs to query `first_query`.
+
+        Raises:
+            EvaluationError: It holds NaN.
         """
-        # from the farthest genuine distance to the nearest: share of pairs at least this far
-        genuine = self.genuine[::-1]
-        equal = self.impostors_equal[::-1]
-        farther = self.impostors - self.impostors_below[::-1]
-        false_rate = np.cumsum(genuine) / genuine.sum()
-        true_rate = farther / self.impostors
-        kept = self._corners(genuine, equal, farther)
-        false_rate = np.concatenate([[0.0], false_rate[kept]])
-        true_rate = np.concatenate([[0.0], true_rate[kept]])
-        return float(true_rate[np.argmin(np.abs(false_rate - false_positive_rate))])
+        over_rows(_gather, len(block), block, first_query, *self._constants, self._distances)
+        lowest, highest = _ranges(block, first_query)
+        self._lowest, self._highest = min(self._lowest, lowest), max(self._highest, highest)
 
-    def _corners(
-        self, genuine: IntArray, equal: IntArray, farther: IntArray
-    ) -> npt.NDArray[np.bool_]:
-        """Mark points of the reversed curve that do not lie on a line with both neighbours.
+    def statistics(self, blocks: Iterable[Block], bins: int = 200) -> PairStatistics:
+        """Count the impostor pairs in a second pass over the same distances.
 
-        A point goes when the next distance of any pair is again genuine and takes the same step;
-        the first and the last point of the curve stay.
+        Args:
+            blocks: [b, G] each, Q rows together.
+            bins: Number of equal steps of the histograms.
+
+        Raises:
+            EvaluationError: No genuine or no impostor pair, blocks that do not fit the labels, or
+                no bin.
         """
-        kept = np.ones(len(genuine), np.bool_)
-        adjacent = farther[1:] - equal[1:] == farther[:-1]
-        kept[:-1] = ~(adjacent & (genuine[1:] == genuine[:-1]) & (equal[1:] == equal[:-1]))
-        kept[0] |= farther[0] == equal[0]
-        return kept
+        edges = self._edges(bins)
+        thresholds, genuine = np.unique(self._distances, return_counts=True)
+        # edges are counted at like genuine distances, so that one pass gives both
+        knots = np.union1d(thresholds, edges[1:-1])
+        counter = ImpostorCounter(self._labels, knots)
+        for row, block in numbered(blocks, self._labels):
+            counter.add(row, block)
+        total = counter.total
+        if not len(thresholds) or not total:
+            raise EvaluationError(
+                f"{genuine.sum()} genuine and {total} impostor pairs",
+                "at least one of each",
+                "Check person and camera ids.",
+            )
+        below = counter.below
+        places = np.searchsorted(knots, thresholds)
+        genuine = genuine.astype(np.int64)
+        roc = Roc(thresholds, genuine, below[places], counter.equal[places], total)
+        nearer = np.concatenate([[0], np.cumsum(genuine)])[np.searchsorted(thresholds, edges[1:-1])]
+        impostors_nearer = below[np.searchsorted(knots, edges[1:-1])]
+        return PairStatistics(
+            roc,
+            edges,
+            np.diff(nearer, prepend=0, append=genuine.sum()),
+            np.diff(impostors_nearer, prepend=0, append=total),
+        )
+
+    def _edges(self, bins: int) -> DoubleArray:
+        if bins < 1:
+            raise EvaluationError(f"histograms of {bins} bins", "at least 1", "Raise bins.")
+        low, high = -_power_of_two(-self._lowest), _power_of_two(self._highest)
+        return np.linspace(low, high if high > low else 1.0, bins + 1)
 
 
 def verify(make_blocks: Callable[[], Iterable[npt.NDArray[np.floating]]], labels: Labels) -> Roc:
@@ -99,71 +140,59 @@ def verify(make_blocks: Callable[[], Iterable[npt.NDArray[np.floating]]], labels
         labels: Persons, cameras and the exclusion rule.
 
     Raises:
-        EvaluationError: No genuine or no impostor pair, or blocks that do not fit the labels.
+        EvaluationError: No genuine or no impostor pair, blocks that do not fit the labels, or NaN.
     """
-    distances = [
-        block[_genuine(labels, row, len(block))] for row, block in numbered(make_blocks(), labels)
-    ]
-    flat = np.concatenate(distances).astype(np.float64) if distances else np.empty(0)
-    thresholds, genuine = np.unique(flat, return_counts=True)
-    total = _impostor_count(labels)
-    if not len(thresholds) or not total:
-        raise EvaluationError(
-            f"{genuine.sum()} genuine and {total} impostor pairs",
-            "at least one of each",
-            "Check person and camera ids.",
-        )
-    # place 2t: nearer than threshold t and not than t - 1; place 2t + 1: equal to it
-    counts = np.zeros(2 * len(thresholds) + 1, np.int64)
+    pairs = GenuinePairs(labels)
     for row, block in numbered(make_blocks(), labels):
-        places = np.full(block.shape, -1, np.int32)
-        arguments = (block, row, labels.query_person_ids, labels.gallery_person_ids)
-        over_rows(_place_impostors, len(block), *arguments, thresholds, places)
-        counts += np.bincount(places[places >= 0], minlength=len(counts))
-    below = np.cumsum(counts)[0::2][:-1]
-    return Roc(thresholds, genuine.astype(np.int64), below, counts[1::2], total)
+        pairs.add(row, block)
+    return pairs.statistics(make_blocks()).roc
 
 
-def _genuine(labels: Labels, row: int, rows: int) -> npt.NDArray[np.bool_]:
-    """Mark the pairs of `rows` queries from `row` on that show one person and count: [rows, G]."""
-    persons = labels.query_person_ids[row : row + rows, None]
-    cameras = labels.query_camera_ids[row : row + rows, None]
-    genuine: npt.NDArray[np.bool_] = (persons == labels.gallery_person_ids) & (persons != JUNK)
-    if labels.exclusion != "none":
-        genuine &= cameras != labels.gallery_camera_ids
-    return genuine
+def _power_of_two(distance: float) -> float:
+    """Return the smallest power of two that is at least `distance` up to rounding, 0 for 0."""
+    if distance <= 0:
+        return 0.0
+    return math.ldexp(1.0, math.ceil(math.log2(distance / _ROUNDING)))
 
 
-def _impostor_count(labels: Labels) -> int:
-    """Count pairs of different persons without junk."""
-    persons, images = np.unique(labels.gallery_person_ids, return_counts=True)
-    wanted, queries = np.unique(labels.query_person_ids, return_counts=True)
-    kept = int(images[persons != JUNK].sum())
-    _, mine, theirs = np.intersect1d(wanted, persons[persons != JUNK], return_indices=True)
-    same = images[persons != JUNK][theirs] @ queries[mine]
-    return int(queries.sum() * kept - same)
+def _ranges(block: Block, first_query: int) -> tuple[float, float]:
+    """Return the smallest and the largest finite distance of a block."""
+    lowest, highest = np.empty(len(block), block.dtype), np.empty(len(block), block.dtype)
+    over_rows(_extremes, len(block), block, lowest, highest)
+    refuse(np.isnan(lowest), first_query, "NaN")
+    if np.isinf(lowest).any() or np.isinf(highest).any():
+        finite = block[np.isfinite(block)]
+        return float(finite.min(initial=0.0)), float(finite.max(initial=0.0))
+    return float(lowest.min(initial=0.0)), float(highest.max(initial=0.0))
+
+
+def _extremes(start: int, stop: int, block: Block, lowest: Block, highest: Block) -> None:
+    """Fill the smallest and the largest value of rows `start` to `stop`; NaN where there is one."""
+    block[start:stop].min(axis=1, initial=np.inf, out=lowest[start:stop])
+    block[start:stop].max(axis=1, initial=-np.inf, out=highest[start:stop])
 
 
 @compiled
-def _place_impostors(
+def _gather(
     start: int,
     stop: int,
-    block: FloatArray,
+    block: Block,
     first_query: int,
-    query_persons: IntArray,
-    gallery_persons: IntArray,
-    thresholds: DoubleArray,
-    places: npt.NDArray[np.int32],
+    order: IntArray,
+    first: IntArray,
+    last: IntArray,
+    query_cameras: IntArray,
+    gallery_cameras: IntArray,
+    exclusion: int,
+    offsets: IntArray,
+    distances: DoubleArray,
 ) -> None:
+    """Fill the distances of genuine pairs of rows `start` to `stop` of a block."""
     for row in range(start, stop):
-        person = query_persons[first_query + row]
-        for item in range(block.shape[1]):
-            d = block[row, item]
-            other = gallery_persons[item]
-            if other == -1 or other == person:
-                continue
-            if d > thresholds[-1]:
-                places[row, item] = 2 * len(thresholds)
-                continue
-            threshold = np.searchsorted(thresholds, d)
-            places[row, item] = 2 * threshold + (1 if thresholds[threshold] == d else 0)
+        query = first_query + row
+        slot = offsets[query]
+        for place in range(first[query], last[query]):
+            item = order[place]
+            if not excluded(exclusion, True, gallery_cameras[item] == query_cameras[query]):
+                distances[slot] = block[row, item]
+                slot += 1

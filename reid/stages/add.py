@@ -28,6 +28,8 @@ from reid.stages.paths import manifest_file, registration_file
 from reid.study import DATA_FOLDER, PRETRAIN_SUITE, DatasetEntry, FilesSource, Terms
 
 RAW = Path("raw")
+CUHK03_NEW = "cuhk03_np"
+"""Start of the benchmarks of CUHK03 that have queries and gallery."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
 
 
@@ -191,17 +193,22 @@ def _require_terms(wish: Wish, reading: Reading) -> None:
 
 
 def _settled(entry: DatasetEntry, meta: ManifestMeta) -> DatasetEntry:
-    """Fill in what only the images tell: is the set complete, and has it cameras?"""
+    """Fill in what only the images tell: is the set complete, and how is it scored?"""
     source = entry.source
     if not isinstance(source, FilesSource):
         return entry
     complete = meta.benchmark is not None and not differs_from_official(meta)
     source = source.model_copy(update={"official": complete})
+    return entry.model_copy(update={"source": source, "protocols": _protocols(entry, meta)})
+
+
+def _protocols(entry: DatasetEntry, meta: ManifestMeta) -> tuple[str, ...]:
     cameras = max((split["cams"] for split in meta.counts.values()), default=0)
-    protocols = entry.protocols
     if meta.benchmark is None and cameras < 2 and entry.protocols == ("market",):
-        protocols = ("no_camera",)
-    return entry.model_copy(update={"source": source, "protocols": protocols})
+        return ("no_camera",)
+    if meta.benchmark is not None and meta.benchmark.startswith(CUHK03_NEW):
+        return ("market",)  # an option of the classic layout, which else has protocols of its own
+    return entry.protocols
 
 
 def _place(wish: Wish, storage: Storage, reading: Reading, place: Path) -> None:

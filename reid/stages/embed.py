@@ -4,16 +4,14 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from reid.data.images import TEST_RESAMPLING, ImageTable, image_facts
 from reid.data.manifest import Manifest
-from reid.errors import DataError
 from reid.files import whole_folder
 from reid.methods.embedding import best_device, embed_images
 from reid.methods.model_directory import LoadedModel, load_model
 from reid.progress import progress
 from reid.retrieval.embeddings import Embeddings
+from reid.stages.feature_store import make_embeddings, rows_to_embed
 from reid.stages.paths import embeddings_folder, manifest_file, model_folder, open_images
 from reid.study import Study, load_study
 
@@ -31,10 +29,7 @@ def embed_run(name: str) -> None:
 
 def _embed_dataset(study: Study, dataset: str, model: LoadedModel, folder: Path) -> Embeddings:
     manifest = Manifest.load(manifest_file(dataset))
-    frame = manifest.frame
-    used = frame["split"].isin(["query", "gallery"]) & (frame["flag"] != "broken")
-    rows = frame[used]
-    _require_both(dataset, rows["split"])
+    rows = rows_to_embed(dataset, manifest)
     # Camera ids mean something to a network only on the dataset that it was trained on.
     home = dataset == model.card.train_dataset
     facts = image_facts(manifest, rows.index.to_numpy(), model.card.camera_ids if home else ())
@@ -45,14 +40,8 @@ def _embed_dataset(study: Study, dataset: str, model: LoadedModel, folder: Path)
     )
     with progress(f"{model.card.run}: embed {dataset}") as advance:
         features, speed = embed_images(model.network, model.recipe, table, advance)
-    return Embeddings(
-        features=features,
-        person_ids=rows["pid"].fillna(-1).to_numpy(np.int64),
-        camera_ids=rows["camid"].fillna(-1).to_numpy(np.int64),
-        roles=rows["split"].to_numpy(str),
-        paths=rows["path"].to_numpy(str),
-        card=_card(dataset, manifest, model, folder, speed),
-    )
+    card = _card(dataset, manifest, model, folder, speed)
+    return make_embeddings(rows, features, study.embeddings.precision, card)
 
 
 def _card(
@@ -75,13 +64,3 @@ def _card(
         "world_size": model.card.world_size,
         "run_seed": model.card.seed,
     }
-
-
-def _require_both(dataset: str, splits: "Any") -> None:
-    for split in ("query", "gallery"):
-        if not (splits == split).any():
-            raise DataError(
-                f"{dataset}: the {split} split is empty",
-                "query and gallery images",
-                "Choose another test set in the study.",
-            )

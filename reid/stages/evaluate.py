@@ -3,14 +3,18 @@
 from pathlib import Path
 
 from reid.files import whole_folder
+from reid.progress import progress
+from reid.report.evaluation_sheet import draw_sheet
 from reid.report.ranked_lists import draw_ranked_lists
 from reid.retrieval.embeddings import Embeddings
-from reid.retrieval.evaluate import Evaluation, evaluate
+from reid.retrieval.evaluate import Evaluation, EvaluationSettings, evaluate
+from reid.retrieval.expansion import ExpansionParams
 from reid.retrieval.protocols import protocol_named
 from reid.retrieval.reranking import RerankParams
 from reid.retrieval.result import Result
 from reid.stages.paths import embeddings_folder, open_images, results_folder
 from reid.stages.pictures import ranked_rows
+from reid.stages.sheets import sheet_of
 from reid.study import Study, load_study
 
 
@@ -20,13 +24,18 @@ def evaluate_run(name: str) -> None:
     stores = embeddings_folder(study.study, name)
     target = results_folder(study.study)
     evaluations = []
-    with whole_folder(target / "ranked" / name) as pictures:
+    ranked, sheets = target / "ranked" / name, target / "sheets" / name
+    with whole_folder(ranked) as pictures, whole_folder(sheets) as overview:
         for dataset in study.run(name).test_sets:
             embeddings = Embeddings.load(stores / dataset)
             for protocol in study.dataset(dataset).protocols:
                 evaluation = _evaluate(study, embeddings, protocol)
                 evaluations.append(evaluation)
                 _draw(study, name, embeddings, evaluation, pictures)
+                sheet = f"{dataset}_{protocol}.png"
+                draw_sheet(
+                    sheet_of(evaluation, f"{name} on {evaluation.test_set}"), overview / sheet
+                )
     result = Result.of(name, evaluations)
     result.save(target)
     for metric, value in sorted(result.metrics.items()):
@@ -36,9 +45,15 @@ def evaluate_run(name: str) -> None:
 def _evaluate(study: Study, embeddings: Embeddings, protocol: str) -> Evaluation:
     chosen = study.evaluation
     rerank = RerankParams(chosen.rerank.k1, chosen.rerank.k2, chosen.rerank.lambda_)
-    return evaluate(
-        embeddings, protocol_named(protocol), rerank, chosen.block_size, chosen.max_rank
+    settings = EvaluationSettings(
+        rerank,
+        tuple(ExpansionParams(**entry.model_dump()) for entry in chosen.expansions),
+        chosen.max_rank,
+        chosen.memory_mb and chosen.memory_mb * 10**6,
+        chosen.device,
+        search=chosen.search,
     )
+    return evaluate(embeddings, protocol_named(protocol), settings, progress)
 
 
 def _draw(

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from reid.report.ranked_lists import HITS_PER_ROW, RankedHit, RankedRow, State
-from reid.retrieval.distance import DoubleArray, IntArray, distance_blocks, normalise
+from reid.retrieval.distance import distance_blocks
 from reid.retrieval.embeddings import Embeddings
 from reid.retrieval.evaluate import PLAIN, Evaluation
-from reid.retrieval.labels import JUNK
-from reid.retrieval.precision import as_float32
+from reid.retrieval.features import DoubleArray, FeatureRows, IntArray
+from reid.retrieval.labels import Labels
 from reid.retrieval.protocols import Protocol, protocol_named
 
 DISTRACTOR = 0
@@ -20,8 +20,9 @@ def ranked_rows(
 ) -> list[RankedRow]:
     """Return the lists of `count` queries, from the worst to the best average precision.
 
-    Plain lists also hold what the protocol excludes, where it would have stood; re-ranked lists
-    hold only what counts, for excluded images are not re-ranked.
+    Where roles say what the gallery is, plain lists also hold what the protocol excludes, where it
+    would have stood. All others hold only what counts: excluded images are not re-ranked, and of a
+    gallery that is drawn or chosen by modality only the first trial's is to be seen.
     """
     protocol = protocol_named(evaluation.protocol)
     scores, nearest = evaluation.scores[setting], evaluation.nearest[setting]
@@ -29,25 +30,27 @@ def ranked_rows(
     found = np.array([precision[path] for path in embeddings.paths[nearest.query_rows]])
     order = np.argsort(found, kind="stable")[: int((~np.isnan(found)).sum())]
     chosen = order[np.linspace(0, len(order) - 1, min(count, len(order))).astype(int)]
-    if setting == PLAIN and protocol.gallery == "all":
-        lists = _whole_lists(embeddings, protocol, nearest.query_rows[chosen])
+    queries = nearest.query_rows[chosen]
+    if setting == PLAIN and protocol.gallery == "all" and protocol.query_modality is None:
+        lists = _whole_lists(embeddings, protocol, queries)
     else:
         lists = zip(nearest.gallery_rows[chosen], nearest.distances[chosen], strict=True)
     return [
-        _row(embeddings, protocol, int(nearest.query_rows[place]), float(found[place]), *hits)
-        for place, hits in zip(chosen, lists, strict=True)
+        _row(embeddings, protocol, query, average, rows[rows >= 0], distances[rows >= 0])
+        for query, average, (rows, distances) in zip(
+            queries.tolist(), found[chosen].tolist(), lists, strict=True
+        )
     ]
 
 
 def _whole_lists(
     embeddings: Embeddings, protocol: Protocol, query_rows: IntArray
 ) -> Iterator[tuple[IntArray, DoubleArray]]:
-    gallery_rows = np.flatnonzero(~embeddings.is_query)
-    query = as_float32(embeddings.features[query_rows])
-    gallery = as_float32(embeddings.features[gallery_rows])
-    if protocol.normalise:
-        query, gallery = normalise(query), normalise(gallery)
-    for block in distance_blocks(query, gallery, "squared_euclidean", len(query)):
+    gallery_rows = np.flatnonzero(embeddings.roles == "gallery")
+    features, unit = embeddings.features, protocol.normalise
+    query = FeatureRows(features, "query", unit, query_rows)
+    gallery = FeatureRows(features, "gallery", unit, gallery_rows, hold=False)
+    for block in distance_blocks(query, gallery, block_size=len(query)):
         for distances in block:
             first = np.argsort(distances, kind="stable")[:HITS_PER_ROW]
             yield gallery_rows[first], distances[first].astype(np.float64)
@@ -63,27 +66,42 @@ def _row(
 ) -> RankedRow:
     hits = tuple(
         RankedHit(
-            str(embeddings.paths[row]),
-            int(embeddings.person_ids[row]),
-            int(embeddings.camera_ids[row]),
-            float(distance),
-            _state(embeddings, protocol, query, int(row)),
+            path=str(embeddings.paths[row]),
+            person_id=int(embeddings.person_ids[row]),
+            camera_id=int(embeddings.camera_ids[row]),
+            distance=distance,
+            state=state,
+            modality=str(embeddings.modalities[row]),
         )
-        for row, distance in zip(rows, distances, strict=True)
-        if row >= 0
+        for row, distance, state in zip(
+            rows.tolist(),
+            distances.tolist(),
+            _states(embeddings, protocol, query, rows),
+            strict=True,
+        )
     )
-    person, camera = int(embeddings.person_ids[query]), int(embeddings.camera_ids[query])
-    return RankedRow(str(embeddings.paths[query]), person, camera, precision, hits)
+    return RankedRow(
+        path=str(embeddings.paths[query]),
+        person_id=int(embeddings.person_ids[query]),
+        camera_id=int(embeddings.camera_ids[query]),
+        average_precision=precision,
+        hits=hits,
+        modality=str(embeddings.modalities[query]),
+    )
 
 
-def _state(embeddings: Embeddings, protocol: Protocol, query: int, row: int) -> State:
-    person = embeddings.person_ids[row]
-    same_person = person == embeddings.person_ids[query]
-    same_camera = embeddings.camera_ids[row] == embeddings.camera_ids[query]
-    if person == JUNK or (
-        protocol.exclusion == "same_person_and_camera" and same_person and same_camera
-    ):
-        return "junk"
-    if same_person:
-        return "match"
-    return "distractor" if person == DISTRACTOR else "wrong"
+def _states(
+    embeddings: Embeddings, protocol: Protocol, query: int, rows: IntArray
+) -> Iterator[State]:
+    persons, own = embeddings.person_ids[rows], embeddings.person_ids[[query]]
+    places = protocol.places_of(embeddings.camera_ids)
+    labels = Labels(own, places[[query]], persons, places[rows], protocol.exclusion)
+    # some data sets number a person 0 who is looked for
+    nobody = not (embeddings.person_ids[embeddings.roles != "gallery"] == DISTRACTOR).any()
+    for person, counted in zip(persons.tolist(), labels.counted(0).tolist(), strict=True):
+        if not counted:
+            yield "junk"
+        elif person == own[0]:
+            yield "match"
+        else:
+            yield "distractor" if nobody and person == DISTRACTOR else "wrong"

@@ -20,7 +20,7 @@ from reid.errors import EvaluationError
 from reid.retrieval.distance import distance_blocks, normalise
 from reid.retrieval.embeddings import Embeddings
 from reid.retrieval.evaluate import evaluate
-from reid.retrieval.expansion import expand
+from reid.retrieval.expansion import ExpansionParams, expand
 from reid.retrieval.labels import Labels
 from reid.retrieval.metrics import (
     average_precision,
@@ -30,11 +30,12 @@ from reid.retrieval.metrics import (
     mean_of_valid,
     trapezoid_average_precision,
 )
-from reid.retrieval.protocols import PROTOCOLS, split_at
+from reid.retrieval.protocols import PROTOCOLS
 from reid.retrieval.ranking import Ranking, rank_blocks, rank_matches
 from reid.retrieval.reranking import RerankParams, rerank_blocks
 from reid.retrieval.reranking_variants import VARIANTS, variant_blocks
 from reid.retrieval.single_shot import expected_curves
+from reid.retrieval.splits import split_at
 from reid.retrieval.verification import verify
 
 # figures with ties decided for or against matches count distances this close as tied: found from
@@ -296,7 +297,7 @@ def _check_no_valid_query(case: Case, pack: Path) -> None:
     paths = np.array([str(number) for number in range(len(roles))])
     embeddings = Embeddings(features, both["pid"], both["cam"], roles, paths)
     with pytest.raises(EvaluationError, match="no query image shares an identity"):
-        evaluate(embeddings, PROTOCOLS["market"], RerankParams())
+        evaluate(embeddings, PROTOCOLS["market"])
 
 
 def _check_distances(case: Case, kind: str) -> None:
@@ -336,9 +337,10 @@ def _check_expansion(case: Case) -> None:
     case.check_known({"k", "alpha", "times"}, {"q", "g", "q_feat", "g_feat", *LABELS})
     sides = case.arrays["q_feat"], case.arrays["g_feat"]
     fields = case.fields
-    query, gallery = expand(*sides, fields["k"], fields["alpha"], fields["times"])
-    _close(query, case.arrays["q"], case.tolerance("aqe"))
-    _close(gallery, case.arrays["g"], case.tolerance("aqe"))
+    params = ExpansionParams(fields["k"], fields["alpha"], fields["times"], gallery_too=True)
+    made = expand(np.concatenate(sides), np.arange(len(sides[0])), params)
+    expected = np.concatenate([case.arrays["q"], case.arrays["g"]])
+    _close(made, expected, case.tolerance("aqe"))
 
 
 def _rows(distances: np.ndarray) -> Iterator[np.ndarray]:

@@ -19,7 +19,8 @@ import yaml
 from PIL import Image
 
 from reid.data.manifest import Manifest
-from reid.stages.paths import manifest_file
+from reid.data.readers import READERS
+from reid.stages.paths import manifest_file, registration_file
 
 from .command_line import CommandLine
 from .conftest import copy_project
@@ -74,6 +75,17 @@ def test_every_archive_is_registered(line: CommandLine, archive: Path) -> None:
     digest = manifest.digest
     line.works("data", "build", name)
     assert Manifest.load(manifest_file(name)).digest == digest
+    card = yaml.safe_load(registration_file(name).read_text())
+    assert tuple(card["protocols"]) == READERS[manifest.meta.layout].protocols
+
+
+def test_the_new_protocol_of_cuhk03_is_scored_like_market(line: CommandLine) -> None:
+    for archive in (path for path in ARCHIVES if "cuhk03_classic" in path.name):
+        line.works("data", "add", "new", str(archive), "--option", "protocol=new")
+        card = yaml.safe_load(registration_file("new").read_text())
+        assert card["protocols"] == ["market"]
+        registration_file("new").unlink()
+        shutil.rmtree("raw")
 
 
 def test_withdrawn_data_need_a_reason_which_stays_with_them(line: CommandLine) -> None:

@@ -50,6 +50,17 @@ def test_the_weight_of_re_ranking_reruns_only_the_scores(reproduced: Project) ->
     assert "synth_smoke_a/market/mAP" in metrics
 
 
+def test_the_precision_of_stored_features_retrains_nothing(reproduced: Project) -> None:
+    store = reproduced.folder / "embeddings/smoke/bot/synth_smoke_a.npy"
+    before = store.stat().st_size
+    reproduced.edit("params/study.yaml", "precision: float32", "precision: bfloat16")
+    parts = (chain(run, "embed", "evaluate", "register") for run in RUNS)
+    assert set(reproduced.repro()) == {"compare"}.union(*parts)
+    assert store.stat().st_size < 0.6 * before
+    cards = json.loads((reproduced.folder / "results/smoke/bot.card.json").read_text())
+    assert cards["synth_smoke_a/market"]["stored_as"] == "bfloat16"
+
+
 def test_one_recipe_reruns_one_chain(reproduced: Project) -> None:
     recipe = "params/methods/bot/smoke.yaml"
     text = (reproduced.folder / recipe).read_text()

@@ -21,6 +21,7 @@ FLOORS = [
     {"tracking"},
     {"stages"},
     {"cli_data"},
+    {"cli_evaluate"},
     {"cli"},
 ]
 """From the ground up; rooms of one floor may import each other only on the ground floor."""

@@ -40,6 +40,15 @@ def test_a_run_on_an_unknown_dataset_is_refused(tmp_path: Path) -> None:
         load_study(path)
 
 
+def test_a_precision_that_no_feature_store_has_is_refused(tmp_path: Path) -> None:
+    data = yaml.safe_load(STUDIES[0].read_text())
+    data["embeddings"] = {"precision": "int8"}
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(data))
+    with pytest.raises(ParamsError, match=r"embeddings.precision.*float32.*bfloat16"):
+        load_study(path)
+
+
 def test_unknown_run_names_the_nearest() -> None:
     study = load_study(next(p for p in STUDIES if p.stem == "demo"))
     with pytest.raises(ParamsError, match=r"no run 'transried' \(did you mean 'transreid'\?\)"):

@@ -61,6 +61,15 @@ class Reader(NamedTuple):
     protocols: tuple[str, ...] = ("market",)
 
 
+SYSU_PROTOCOLS = ("sysu_all_single", "sysu_all_multi", "sysu_indoor_single", "sysu_indoor_multi")
+REGDB_PROTOCOLS = ("regdb_visible_to_thermal", "regdb_thermal_to_visible")
+LLCM_PROTOCOLS = (
+    "llcm_nir_to_visible",
+    "llcm_visible_to_nir",
+    "llcm_full_gallery_nir_to_visible",
+    "llcm_full_gallery_visible_to_nir",
+)
+
 READERS: dict[str, Reader] = {
     SYNTHETIC: Reader(read_synthetic, is_synthetic),
     "market1501": Reader(read_market1501, is_market1501),
@@ -70,14 +79,16 @@ READERS: dict[str, Reader] = {
     "partial_reid": Reader(read_partial_reid, is_partial_reid),
     "msmt17": Reader(read_msmt17, is_msmt17),
     "cuhk03_np": Reader(read_cuhk03_np, is_cuhk03_np),
-    "cuhk03_classic": Reader(read_cuhk03_classic, is_cuhk03_classic, protocols=("cuhk03",)),
+    "cuhk03_classic": Reader(
+        read_cuhk03_classic, is_cuhk03_classic, protocols=("cuhk03", "cuhk03_drawn")
+    ),
     "randperson": Reader(read_randperson, is_randperson, protocols=()),
     "clonedperson": Reader(read_clonedperson, is_clonedperson),
     "luperson": Reader(read_luperson, is_luperson, "pretrain", ()),
     "luperson_nl": Reader(read_luperson_nl, is_luperson_nl, "pretrain", ()),
-    "sysu_mm01": Reader(read_sysu_mm01, is_sysu_mm01, "cross_modal", ()),
-    "regdb": Reader(read_regdb, is_regdb, "cross_modal", ()),
-    "llcm": Reader(read_llcm, is_llcm, "cross_modal", ()),
+    "sysu_mm01": Reader(read_sysu_mm01, is_sysu_mm01, "cross_modal", SYSU_PROTOCOLS),
+    "regdb": Reader(read_regdb, is_regdb, "cross_modal", REGDB_PROTOCOLS),
+    "llcm": Reader(read_llcm, is_llcm, "cross_modal", LLCM_PROTOCOLS),
     "veri776": Reader(read_veri776, is_veri776, "vehicle"),
     "vehicleid": Reader(read_vehicleid, is_vehicleid, "vehicle", ("vehicleid",)),
     "folder": Reader(read_folder, None),

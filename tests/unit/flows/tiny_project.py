@@ -67,6 +67,7 @@ runs:
   two:
     <<: *run
     overrides: {rate: 20, mode: plain}
+embeddings: {}
 evaluation: {}
 registration: {intended_use: None.}
 """

@@ -50,8 +50,7 @@ def make_result() -> Callable[..., Result]:
         scores = QueryScores(paths, precision, np.ones(50))
         keys = [(test_set, "plain"), (test_set, RERANK)]
         curves = {key: np.array([mean]) for key in keys}
-        return Result(
-            run, metrics, {test_set: {**CARD, **card}}, curves, dict.fromkeys(keys, scores)
-        )
+        cards = {test_set: {**CARD, **card}}
+        return Result(run, metrics, cards, curves, dict.fromkeys(keys, scores), {test_set: {}})
 
     return make

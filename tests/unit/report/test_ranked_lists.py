@@ -86,3 +86,16 @@ def test_many_queries_fill_several_pages(images: Path, tmp_path: Path) -> None:
 def test_no_query_gives_no_page(images: Path, tmp_path: Path) -> None:
     assert draw_ranked_lists([], open_storage(images), tmp_path / "page.png", "bot") == ()
     assert not (tmp_path / "page.png").exists()
+
+
+def test_infrared_and_known_cameras_are_said(images: Path, tmp_path: Path) -> None:
+    """Below the query's picture; nothing is said of a camera that nobody knows."""
+    pages = []
+    for number, (camera, modality) in enumerate([(1, "rgb"), (1, "ir"), (-1, "rgb"), (-2, "rgb")]):
+        shown = RankedRow("a.png", 7, camera, 0.5, (), modality)
+        path = tmp_path / f"{number}.png"
+        draw_ranked_lists([shown], open_storage(images), path, "idkl")
+        pages.append(path.read_bytes())
+    colour, infrared, nowhere, unknown = pages
+    assert len({colour, infrared, nowhere}) == 3
+    assert nowhere == unknown

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from reid.errors import EvaluationError
-from reid.retrieval.bootstrap import paired_bootstrap
+from reid.retrieval.bootstrap import interval, paired_bootstrap
 
 GENERATOR = np.random.default_rng(0)
 FIRST = GENERATOR.random(200)
@@ -57,3 +57,22 @@ def test_invalid_queries_are_left_out() -> None:
 def test_errors(first: list[float], second: list[float], draws: int, message: str) -> None:
     with pytest.raises(EvaluationError, match=message):
         paired_bootstrap(np.array(first), np.array(second), 0, draws)
+
+
+def test_interval_of_one_run_agrees_with_its_standard_error() -> None:
+    made = interval(FIRST, seed=0, draws=2000)
+    assert made.mean == FIRST.mean()
+    assert made.high - made.low == pytest.approx(2 * 1.96 * np.std(FIRST) / np.sqrt(200), rel=0.1)
+    assert made.low < made.mean < made.high
+    assert made == interval(np.append(FIRST, np.nan), seed=0, draws=2000)
+    assert made != interval(FIRST, seed=1, draws=2000)
+
+
+def test_interval_against_zeros_is_the_paired_one() -> None:
+    made, paired = interval(FIRST, 5, 100), paired_bootstrap(FIRST, np.zeros(200), 5, 100)
+    assert (made.mean, made.low, made.high) == (paired.difference, paired.low, paired.high)
+
+
+def test_an_interval_needs_a_valid_query() -> None:
+    with pytest.raises(EvaluationError, match="0 valid queries and 1000 draws"):
+        interval(np.array([np.nan]), seed=0)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from reid.errors import EvaluationError
 from reid.retrieval import compiled, distance
-from reid.retrieval.distance import distance_blocks, normalise, squared_distance, take_rows
+from reid.retrieval.distance import distance_blocks, normalise, squared_distance
 
 
 def features(rows: int, columns: int = 24, seed: int = 0) -> np.ndarray:
@@ -18,8 +18,7 @@ def together(query: np.ndarray, gallery: np.ndarray, **options: object) -> np.nd
 
 @pytest.fixture
 def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distance, "TILE_ROWS", 8)
-    monkeypatch.setattr(distance, "TILE_COLUMNS", 16)
+    monkeypatch.setattr(distance, "TILE", 8)
 
 
 @pytest.mark.usefixtures("small_tiles")
@@ -69,12 +68,6 @@ def test_block_size_and_threads_change_no_bit(block_size: int) -> None:
 
 def test_exact_distance_of_two_rows() -> None:
     assert squared_distance(np.float32([1, 2, 3]), np.float32([3, 2, 0])) == 4 + 0 + 9
-
-
-def test_consecutive_rows_are_a_view() -> None:
-    rows = features(9)
-    assert np.shares_memory(take_rows(rows, np.arange(2, 6)), rows)
-    np.testing.assert_array_equal(take_rows(rows, np.array([4, 1])), rows[[4, 1]])
 
 
 @pytest.mark.parametrize(

@@ -79,3 +79,53 @@ def test_columns_must_fit() -> None:
 def test_unknown_role() -> None:
     with pytest.raises(DataError, match="role 'probe'; expected one of query, gallery"):
         Embeddings(np.zeros((1, 3)), [1], [0], ["probe"], ["a"])
+
+
+def pool(rows: int, trials: int) -> Embeddings:
+    return Embeddings(
+        features=np.full((rows, 2), 0x3F80, np.uint16),
+        person_ids=np.arange(rows),
+        camera_ids=np.full(rows, -1),
+        roles=["pool"] * rows,
+        paths=[str(row) for row in range(rows)],
+        modalities=["ir", "rgb"] * (rows // 2),
+        occlusions=np.linspace(0, 1, rows),
+        draws=np.arange(rows * trials).reshape(rows, trials) - 1,
+    )
+
+
+@pytest.mark.parametrize(("rows", "trials"), [(4, 3), (4, 0), (2, 1), (0, 0)])
+def test_modalities_occlusions_and_draws_come_back(tmp_path: Path, rows: int, trials: int) -> None:
+    written = pool(rows, trials)
+    written.save(tmp_path / "pool")
+    read = Embeddings.load(tmp_path / "pool")
+    assert read.features.dtype == np.uint16
+    assert read.draws.shape == (rows, trials)
+    for name in ("features", "roles", "modalities", "occlusions", "draws"):
+        np.testing.assert_array_equal(getattr(read, name), getattr(written, name))
+        assert getattr(read, name).dtype.kind == getattr(written, name).dtype.kind
+
+
+def test_rows_are_taken_with_all_that_is_known_of_them() -> None:
+    taken = pool(4, 3).take(np.array([2, 1]))
+    assert taken.modalities.tolist() == ["ir", "rgb"]
+    assert taken.draws.tolist() == [[5, 6, 7], [2, 3, 4]]
+    np.testing.assert_allclose(taken.occlusions, [2 / 3, 1 / 3], rtol=1e-6)
+
+
+def test_what_is_not_stated_is_unknown() -> None:
+    plain = embeddings()
+    assert set(plain.modalities) == {"rgb"}
+    assert np.isnan(plain.occlusions).all()
+    assert plain.draws.shape == (5, 0)
+
+
+def test_unknown_modality() -> None:
+    with pytest.raises(DataError, match="modality 'thermal'; expected one of rgb, ir"):
+        Embeddings(np.zeros((1, 3)), [1], [0], ["query"], ["a"], modalities=["thermal"])
+
+
+@pytest.mark.parametrize("draws", [np.zeros((3, 1)), np.zeros(2)])
+def test_draws_must_fit(draws: np.ndarray) -> None:
+    with pytest.raises(DataError, match="expected a matrix with one row for each image"):
+        Embeddings(np.zeros((2, 3)), [1, 2], [0, 0], ["query"] * 2, ["a", "b"], draws=draws)

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from reid.errors import EvaluationError
+from reid.errors import ParamsError
 from reid.retrieval.distance import normalise
-from reid.retrieval.expansion import expand
+from reid.retrieval.expansion import ExpansionParams, expand
 
 FEATURES = np.random.default_rng(2).normal(size=(40, 8)).astype(np.float32)
-QUERY, GALLERY = FEATURES[:10], FEATURES[10:]
+QUERIES = np.arange(10)
 
 
 def naive(features: np.ndarray, count: int, alpha: float) -> np.ndarray:
@@ -26,23 +26,36 @@ def test_equals_a_loop_over_images(count: int, alpha: float, times: int) -> None
     expected = FEATURES.astype(np.float64)
     for _ in range(times):
         expected = naive(expected, count, alpha)
-    made = np.concatenate(expand(QUERY, GALLERY, count, alpha, times))
+    params = ExpansionParams(count, alpha, times, gallery_too=True)
+    made = expand(FEATURES, QUERIES, params)
     np.testing.assert_allclose(made, normalise(expected), atol=1e-5)
 
 
 def test_queries_alone() -> None:
-    both = expand(QUERY, GALLERY, 4)
-    query, gallery = expand(QUERY, GALLERY, 4, gallery_too=False)
-    np.testing.assert_array_equal(query, both[0])
-    np.testing.assert_array_equal(gallery, normalise(GALLERY))
+    both = expand(FEATURES, QUERIES, ExpansionParams(4, gallery_too=True))
+    alone = expand(FEATURES, QUERIES, ExpansionParams(4))
+    np.testing.assert_array_equal(alone[:10], both[:10])
+    np.testing.assert_array_equal(alone[10:], normalise(FEATURES[10:]))
 
 
 def test_opposite_features_count_nothing_instead_of_giving_nan() -> None:
-    query, _ = expand(np.float32([[1, 0]]), np.float32([[-1, 0]]), 2, alpha=0.5)
-    np.testing.assert_allclose(query, [[1, 0]])
+    made = expand(np.float32([[1, 0], [-1, 0]]), np.array([0]), ExpansionParams(2, alpha=0.5))
+    np.testing.assert_allclose(made[0], [1, 0])
+
+
+@pytest.mark.parametrize(
+    ("params", "name"),
+    [
+        (ExpansionParams(), "alpha_qe_k10_3"),
+        (ExpansionParams(5, 0.0, gallery_too=True), "aqe_dba_k5"),
+        (ExpansionParams(5, 0.5, 2), "alpha_qe_k5_0.5_x2"),
+    ],
+)
+def test_name_says_what_was_done(params: ExpansionParams, name: str) -> None:
+    assert params.name == name
 
 
 @pytest.mark.parametrize("wrong", [{"count": 0}, {"times": 0}, {"alpha": -1}])
 def test_parameters_are_checked(wrong: dict) -> None:
-    with pytest.raises(EvaluationError, match="expected at least 1 neighbour"):
-        expand(QUERY, GALLERY, **{"count": 3, **wrong})
+    with pytest.raises(ParamsError, match="expected at least 1 neighbour"):
+        ExpansionParams(**wrong)

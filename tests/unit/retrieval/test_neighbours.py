@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reid.errors import EvaluationError
-from reid.retrieval import compiled, neighbours
+from reid.retrieval import compiled, distance
 from reid.retrieval.neighbours import nearest_neighbours
 
 
@@ -14,17 +14,26 @@ def naive(features: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     return np.argsort(exact, axis=1, kind="stable")[:, :count], exact
 
 
-@given(st.integers(1, 70), st.integers(1, 30), st.integers(0, 99), st.sampled_from([1, 3]))
-@settings(max_examples=30, deadline=None)
-def test_lists_equal_a_full_sort(rows: int, count: int, seed: int, threads: int) -> None:
+@given(
+    st.integers(1, 70),
+    st.integers(1, 30),
+    st.integers(0, 99),
+    st.sampled_from([1, 3]),
+    st.integers(0, 70),
+)
+@settings(max_examples=40, deadline=None)
+def test_lists_equal_a_full_sort(
+    rows: int, count: int, seed: int, threads: int, queries: int
+) -> None:
     features = np.random.default_rng(seed).normal(size=(rows, 6)).astype(np.float32)
     expected, exact = naive(features, count)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(neighbours, "TILE", 16)
+        patch.setattr(distance, "TILE", 16)
         patch.setattr(compiled, "thread_count", lambda: threads)
-        found = nearest_neighbours(features, count)
+        found = nearest_neighbours(features, count, queries)
     np.testing.assert_array_equal(found.indices, expected)
-    np.testing.assert_array_equal(found.distances, np.take_along_axis(exact, expected, axis=1))
+    nearest = np.take_along_axis(exact, expected, axis=1)
+    np.testing.assert_allclose(found.distances, nearest, rtol=1e-6, atol=1e-5)
     np.testing.assert_allclose(found.row_maximum, exact.max(axis=1), rtol=1e-5, atol=1e-5)
 
 

@@ -3,10 +3,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reid.errors import ParamsError
-from reid.retrieval import compiled, neighbours
+from reid.errors import ParamsError, ReidWarning
+from reid.retrieval import compiled, distance
 from reid.retrieval.distance import normalise
+from reid.retrieval.features import FeatureRows
 from reid.retrieval.reranking import Reranker, RerankParams, rerank_blocks
+from reid.retrieval.space import FeatureSpace
 
 
 def clustered(rows: int, people: int = 6, size: int = 12, seed: int = 0) -> np.ndarray:
@@ -65,7 +67,7 @@ def test_equals_the_dense_algorithm(rows: int, seed: int, k1: int, k2: int, lamb
 def test_block_size_and_threads_change_no_bit(
     monkeypatch: pytest.MonkeyPatch, block_size: int, threads: int
 ) -> None:
-    monkeypatch.setattr(neighbours, "TILE", 32)
+    monkeypatch.setattr(distance, "TILE", 32)
     features, params = clustered(90), RerankParams()
     monkeypatch.setattr(compiled, "thread_count", lambda: 1)
     expected = np.concatenate(list(rerank_blocks(features[:20], features[20:], params, 20)))
@@ -75,11 +77,31 @@ def test_block_size_and_threads_change_no_bit(
     np.testing.assert_array_equal(np.concatenate(blocks), expected)
 
 
+@pytest.mark.parametrize("hold", [True, False])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_kept_distances_change_no_bit(
+    monkeypatch: pytest.MonkeyPatch, hold: bool, threads: int
+) -> None:
+    monkeypatch.setattr(distance, "TILE", 16)
+    monkeypatch.setattr(compiled, "thread_count", lambda: threads)
+    stored, rows = clustered(90), np.arange(90)
+    space = FeatureSpace(FeatureRows(stored, hold=hold))
+    made = [
+        np.concatenate(list(reranker.blocks(rows[:23], rows[23:], 9)))
+        for reranker in (
+            Reranker(space, RerankParams(8, 3), queries=23),
+            Reranker(space, RerankParams(8, 3), queries=23, keep=True),
+        )
+    ]
+    np.testing.assert_array_equal(*made)
+
+
 def test_any_split_of_the_set_can_be_asked_for() -> None:
     features, params = clustered(40), RerankParams(6, 3)
     generator = np.random.default_rng(0)
     rows = generator.permutation(40)
-    shuffled = np.concatenate(list(Reranker(features, params).blocks(rows[:7], rows[7:])))
+    reranker = Reranker(FeatureSpace(FeatureRows(features)), params)
+    shuffled = np.concatenate(list(reranker.blocks(rows[:7], rows[7:])))
     straight = np.concatenate(list(rerank_blocks(features[rows[:7]], features[rows[7:]], params)))
     np.testing.assert_allclose(shuffled, straight, atol=1e-6)
 
@@ -105,3 +127,12 @@ def test_name_carries_the_parameters() -> None:
 def test_parameters_are_checked(wrong: dict) -> None:
     with pytest.raises(ParamsError, match="expected k1 and k2 of at least 1, lambda from 0 to 1"):
         RerankParams(**wrong)
+
+
+def test_lists_longer_than_the_set_are_clamped_with_a_warning() -> None:
+    space = FeatureSpace(FeatureRows(clustered(12)))
+    rows = np.arange(12)
+    with pytest.warns(ReidWarning, match=r"lists of 21 images .* among 12: clamped to 12"):
+        long = Reranker(space, RerankParams())
+    made = np.concatenate(list(long.blocks(rows[:4], rows[4:])))
+    np.testing.assert_allclose(made, naive(clustered(12), 4, RerankParams()), atol=2e-6)

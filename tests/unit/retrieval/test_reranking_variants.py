@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from reid.errors import ParamsError
+from reid.errors import EvaluationError, ParamsError
 from reid.retrieval.distance import distance_blocks, normalise
 from reid.retrieval.reranking import RerankParams, rerank_blocks
 from reid.retrieval.reranking_variants import VARIANTS, variant_blocks
@@ -49,3 +49,48 @@ def test_the_two_jaccard_variants_differ_in_the_half_list() -> None:
 def test_unknown_name() -> None:
     with pytest.raises(ParamsError, match=r"variant 'float61' \(did you mean 'float16'\?\)"):
         made("float61")
+
+
+def test_neighbours_among_queries_alone_do_not_see_the_other_gallery_images() -> None:
+    # the largest distance of a query scales it, so the farthest image of each stays
+    together = np.concatenate(list(distance_blocks(QUERY, GALLERY)))
+    kept = np.unique([*together.argmax(axis=1), 0, 1])
+    assert len(kept) < len(GALLERY)
+    less = np.concatenate(list(variant_blocks("query_only", QUERY, GALLERY[kept], PARAMS)))
+    np.testing.assert_allclose(less, made("query_only")[:, kept], atol=1e-6)
+
+
+def naive_query_only(query: np.ndarray, gallery: np.ndarray, params: RerankParams) -> np.ndarray:
+    """The definition with dense matrices and sets, in double precision."""
+    features = np.concatenate([query, gallery]).astype(np.float64)
+    d = ((features[:, None] - features[None]) ** 2).sum(axis=2)
+    count, total = len(query), len(features)
+    lists = np.argsort(d[:, :count], axis=1, kind="stable")
+
+    def mutual(i: int, size: int) -> set[int]:
+        return {int(j) for j in lists[i, : size + 1] if i in lists[j, : size + 1]}
+
+    weights = np.zeros((total, total))
+    for i in range(total):
+        members = mutual(i, params.k1)
+        for j in mutual(i, params.k1):
+            half = mutual(j, round(params.k1 / 2))
+            if len(half & mutual(i, params.k1)) > 2 / 3 * len(half):
+                members |= half
+        chosen = sorted(members)
+        values = np.exp(-d[i, chosen] / d[i].max())
+        weights[i, chosen] = values / values.sum()
+    means = np.stack([weights[lists[i, : params.k2]].mean(axis=0) for i in range(total)])
+    overlap = np.minimum(means[:count, None], means[None, count:]).sum(axis=2)
+    original = (d / d.max(axis=1, keepdims=True))[:count, count:]
+    return (1 - params.lambda_) * (1 - overlap / (2 - overlap)) + params.lambda_ * original
+
+
+def test_query_only_by_its_definition() -> None:
+    expected = naive_query_only(QUERY, GALLERY, PARAMS)
+    np.testing.assert_allclose(made("query_only"), expected, atol=3e-3)
+
+
+def test_query_only_needs_a_list_of_queries() -> None:
+    with pytest.raises(EvaluationError, match="11 queries for neighbour lists that hold 12"):
+        made("query_only", RerankParams(11, 3, 0.3))

@@ -7,19 +7,18 @@ import pytest
 
 from reid.errors import DataError
 from reid.retrieval.embeddings import Embeddings
-from reid.retrieval.evaluate import evaluate
+from reid.retrieval.evaluate import EvaluationSettings, evaluate
+from reid.retrieval.expansion import ExpansionParams
 from reid.retrieval.protocols import PROTOCOLS
-from reid.retrieval.reranking import RerankParams
 from reid.retrieval.result import Result
 
-FIGURES = ("mAP", "mINP", "rank1", "rank5", "rank10")
+FIGURES = ("mAP", "mINP", "rank1", "rank5", "rank10", "rank20")
 
 
-@pytest.fixture(scope="module")
-def result() -> Result:
+def toy() -> Embeddings:
     generator = np.random.default_rng(0)
     persons = np.repeat(np.arange(8), 6)
-    toy = Embeddings(
+    return Embeddings(
         generator.normal(size=(8, 5))[persons] + generator.normal(size=(48, 5)),
         persons,
         np.tile([0, 1, 2], 16),
@@ -27,8 +26,12 @@ def result() -> Result:
         [f"{row}.png" for row in range(48)],
         {"dataset": "toy", "flip": True},
     )
+
+
+@pytest.fixture(scope="module")
+def result() -> Result:
     names = ("market", "vehicleid")
-    return Result.of("bot", [evaluate(toy, PROTOCOLS[name], RerankParams()) for name in names])
+    return Result.of("bot", [evaluate(toy(), PROTOCOLS[name]) for name in names])
 
 
 def test_metric_names_carry_protocol_and_setting(result: Result) -> None:
@@ -37,9 +40,22 @@ def test_metric_names_carry_protocol_and_setting(result: Result) -> None:
         for protocol in ("market", "vehicleid")
         for setting in ("", "/rerank_k20_6_0.3")
     ]
-    assert set(result.metrics) == {f"{prefix}/{name}" for prefix in prefixes for name in FIGURES}
+    pairs = ("auc", "eer", *(f"tpr_at_fpr_{rate}" for rate in ("0.0001", "0.001", "0.01", "0.1")))
+    ranked = {f"{prefix}/{name}" for prefix in prefixes for name in FIGURES}
+    verified = {f"toy/{protocol}/{name}" for protocol in ("market", "vehicleid") for name in pairs}
+    assert set(result.metrics) == ranked | verified
     assert result.metrics["toy/market/mAP"] != result.metrics["toy/market/rerank_k20_6_0.3/mAP"]
     assert set(result.cards) == {"toy/market", "toy/vehicleid"}
+
+
+def test_other_settings_have_a_column_of_their_own(tmp_path: Path) -> None:
+    settings = EvaluationSettings(rerank=None, expansions=(ExpansionParams(3),))
+    made = Result.of("bot", [evaluate(toy(), PROTOCOLS["market"], settings)])
+    made.save(tmp_path)
+    curves = pd.read_csv(tmp_path / "cmc/bot/toy_market.csv")
+    assert list(curves) == ["rank", "plain", "alpha_qe_k3_3"]
+    assert "toy/market/alpha_qe_k3_3/mAP" in made.metrics
+    assert list(Result.load(tmp_path, "bot").curves) == list(made.curves)
 
 
 def test_what_is_saved_comes_back(result: Result, tmp_path: Path) -> None:
@@ -47,6 +63,7 @@ def test_what_is_saved_comes_back(result: Result, tmp_path: Path) -> None:
     read = Result.load(tmp_path, "bot")
     assert read.metrics == result.metrics
     assert read.cards == result.cards
+    assert read.breakdowns == result.breakdowns
     assert list(read.curves) == list(result.curves)
     for key, curve in result.curves.items():
         np.testing.assert_array_equal(read.curves[key], curve)
@@ -62,6 +79,7 @@ def test_files_and_columns(result: Result, tmp_path: Path) -> None:
     assert names == [
         "bot.card.json",
         "bot.json",
+        "breakdown/bot.json",
         "cmc/bot/toy_market.csv",
         "cmc/bot/toy_vehicleid.csv",
         "queries/bot.parquet",

@@ -4,16 +4,25 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reid.retrieval.labels import Labels
-from reid.retrieval.single_shot import drawn_ranks, expected_curves
+from reid.retrieval.labels import Exclusion, Labels
+from reid.retrieval.metrics import cumulative_matching
+from reid.retrieval.single_shot import DrawnCurves, ExpectedCurves, drawn_ranks, expected_curves
+
+RULES: tuple[Exclusion, ...] = ("none", "same_person_and_camera")
 
 
-def labels_of(generator: np.random.Generator, queries: int, gallery: int) -> Labels:
+def labels_of(
+    generator: np.random.Generator,
+    queries: int,
+    gallery: int,
+    exclusion: Exclusion = "same_person_and_camera",
+) -> Labels:
     return Labels(
         generator.integers(1, 4, queries),
         generator.integers(0, 2, queries),
         generator.integers(-1, 4, gallery),
         generator.integers(0, 2, gallery),
+        exclusion,
     )
 
 
@@ -22,7 +31,9 @@ def every_draw(distances: np.ndarray, query: int, labels: Labels) -> list[int]:
     person, camera = labels.query_person_ids[query], labels.query_camera_ids[query]
     images: dict[int, list[int]] = {}
     for item, other in enumerate(labels.gallery_person_ids.tolist()):
-        excluded = other == person and labels.gallery_camera_ids[item] == camera
+        excluded = labels.exclusion != "none" and (
+            other == person and labels.gallery_camera_ids[item] == camera
+        )
         if other != -1 and not excluded:
             images.setdefault(other, []).append(item)
     if person not in images:
@@ -35,11 +46,13 @@ def every_draw(distances: np.ndarray, query: int, labels: Labels) -> list[int]:
     return ranks
 
 
-@given(st.integers(0, 9999), st.integers(1, 12))
+@given(st.integers(0, 9999), st.integers(1, 12), st.sampled_from(RULES))
 @settings(max_examples=40, deadline=None)
-def test_expectation_equals_the_mean_over_every_draw(seed: int, gallery: int) -> None:
+def test_expectation_equals_the_mean_over_every_draw(
+    seed: int, gallery: int, exclusion: Exclusion
+) -> None:
     generator = np.random.default_rng(seed)
-    labels = labels_of(generator, 3, gallery)
+    labels = labels_of(generator, 3, gallery, exclusion)
     distances = generator.integers(0, 5, (3, gallery)).astype(np.float32)
     curves = expected_curves(distances, 0, labels, 6)
     for query in range(3):
@@ -72,3 +85,17 @@ def test_draws_depend_on_seed_and_query_alone() -> None:
 def test_a_query_without_a_match_has_no_rank() -> None:
     labels = Labels([9], [0], [1, 2], [1, 1])
     assert np.isnan(drawn_ranks(np.zeros((1, 2)), 0, labels, 3, seed=0)).all()
+
+
+def test_curves_gathered_block_by_block() -> None:
+    generator = np.random.default_rng(7)
+    labels = labels_of(generator, 9, 20)
+    distances = generator.random((9, 20)).astype(np.float32)
+    expected, drawn = ExpectedCurves(labels, 4), DrawnCurves(labels, 3, 0, 4)
+    for row in (0, 2, 4, 6, 8):
+        for gathered in (expected, drawn):
+            gathered.add(row, distances[row : row + 2])
+    whole = np.nanmean(expected_curves(distances, 0, labels, 4), axis=0)
+    np.testing.assert_array_equal(expected.curves(), whole[None])
+    ranks = drawn_ranks(distances, 0, labels, 3, 0)
+    np.testing.assert_array_equal(drawn.curves(), [cumulative_matching(r, 4) for r in ranks.T])

@@ -1,6 +1,7 @@
 """The grammar of SYSU-MM01, its lists of ids, and the official permutations."""
 
 import zipfile
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -124,6 +125,7 @@ def test_other_files_are_ignored_with_a_reason(tmp_path: Path) -> None:
         "exp/train_id.mat",
         "README",
     )
+    (tmp_path / "home/exp/rand_perm_cam.mat").write_bytes(permutations([[[1]]]))
     (tmp_path / "loose.jpg").touch()
     reading = read_sysu_mm01(open_storage(tmp_path))
     assert {file.path.removeprefix("home/"): file.reason for file in reading.ignored} == {
@@ -204,11 +206,63 @@ def test_permutations_are_by_camera_and_id(
     }
 
 
-def test_damaged_permutations_are_an_error(tmp_path: Path) -> None:
-    make(tmp_path)
-    (tmp_path / "exp/rand_perm_cam.mat").write_bytes(b"damaged")
-    with pytest.raises(DataError, match=r"exp/rand_perm_cam.mat cannot be read"):
-        read_permutations(open_storage(tmp_path), "")
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (lambda: b"damaged", r"exp/rand_perm_cam.mat cannot be read"),
+        (lambda: permutations([[], [[1, 2], [2, 2]]]), "holds no orders for id 2 in camera 1"),
+        (lambda: flat({"rand_perm_cam": np.ones((2, 2))}), "holds no orders for id 1 in camera 1"),
+        (lambda: flat({"rand_perm": np.ones((2, 2))}), "lacks rand_perm_cam"),
+    ],
+)
+def test_damaged_permutations_are_an_error(
+    tmp_path: Path, content: Callable[[], bytes], message: str
+) -> None:
+    (make(tmp_path) / "exp/rand_perm_cam.mat").write_bytes(content())
+    with pytest.raises(DataError, match=message) as raised:
+        read_sysu_mm01(open_storage(tmp_path))
+    assert "\n" not in str(raised.value)
+
+
+def flat(tables: dict[str, np.ndarray]) -> bytes:
+    buffer = BytesIO()
+    savemat(buffer, tables)
+    return buffer.getvalue()
+
+
+def people(**orders: list[list[int]]) -> list[list[list[int]]]:
+    """The orders of ids 1 to 10 in a camera; of `p10` those of id 10."""
+    return [orders.get(f"p{pid}", []) for pid in range(1, 11)]
+
+
+def test_gallery_images_know_their_places_in_the_official_draws(tmp_path: Path) -> None:
+    """A number is the one in the file name: image 2 of id 10 stays it where image 1 is missing."""
+    make(tmp_path, "cam1/0010/0012.jpg", "cam2/0010/0001.jpg", "cam4/0010/0001.jpg")
+    backwards = list(range(12, 0, -1))
+    cameras = [
+        people(p1=[[1], [1]], p10=[backwards, [3, 2, *range(4, 13), 1]]),
+        people(p10=[[1]]),
+        people(p1=[[1]]),
+        people(),
+        people(),
+        people(p10=[[1], [1]]),
+    ]
+    (tmp_path / "exp/rand_perm_cam.mat").write_bytes(permutations(*cameras))
+    reading = read_sysu_mm01(open_storage(tmp_path))
+    assert {row.path: row.trial_roles for row in reading.rows if row.trial_roles is not None} == {
+        "cam1/0010/0002.JPG": {"2": "2"},  # the eleventh in the first trial: nobody takes so many
+        "cam1/0010/0012.jpg": {"1": "1"},  # the eleventh in the second
+        "cam2/0010/0001.jpg": {"1": "1"},
+    }
+    assert reading.notes == (
+        "exp/rand_perm_cam.mat draws 9 images that are not there, the first cam1/0010/0003.jpg",
+    )
+
+
+def test_without_the_file_nothing_is_said_of_draws(tmp_path: Path) -> None:
+    reading = read_sysu_mm01(open_storage(make(tmp_path)))
+    assert {row.trial_roles is None for row in reading.rows} == {True}
+    assert reading.notes == ()
 
 
 def test_the_layout_is_known_by_its_paths() -> None:
