@@ -44,7 +44,7 @@ format: $(READY) ## mend format and imports
 	ruff check --fix .
 
 bench: $(READY) ## benchmarks, each against a named baseline in the same run; not worlds.py, an hour
-	@for script in $(filter-out %/worlds.py,$(wildcard benchmarks/*.py)); do echo "== $$script"; python $$script || exit 1; done
+	@for script in $(filter-out %/worlds.py benchmarks/evaluation_%,$(wildcard benchmarks/*.py)); do echo "== $$script"; python $$script || exit 1; done
 
 ui: $(READY) ## serve the MLflow pages
 	@echo 'Open http://127.0.0.1:5000/#/experiments?workflowType=machine_learning'
