@@ -13,7 +13,7 @@ from reid.retrieval.embeddings import Embeddings
 from reid.retrieval.expansion import ExpansionParams
 from reid.retrieval.features import FeatureRows, FloatArray, IntArray
 from reid.retrieval.labels import JUNK
-from reid.retrieval.memory import Plan, Sizes
+from reid.retrieval.memory import APPROXIMATE_COPIES, EXPANSION_COPIES, Plan, Sizes
 from reid.retrieval.plain_watch import Breakdown, PlainWatch
 from reid.retrieval.precision import name_of
 from reid.retrieval.protocols import Protocol
@@ -154,12 +154,30 @@ def _known_rows(embeddings: Embeddings) -> IntArray:
 
 
 def _sizes(embeddings: Embeddings, rows: IntArray, settings: EvaluationSettings) -> Sizes:
-    queries = int(embeddings.is_query[rows].sum())
-    # a pool may be query and gallery both
-    gallery = len(rows) - queries
-    longest = settings.rerank.longest if settings.rerank else 0
-    longest = max(longest, *(params.count for params in settings.expansions), 0)
-    return Sizes(queries, gallery, embeddings.features.shape[1], longest)
+    """Return what the memory depends on; a pool counts as gallery."""
+    persons, is_query = embeddings.person_ids[rows], embeddings.is_query[rows]
+    _, codes = np.unique(persons, return_inverse=True)
+    mine, theirs = (
+        np.bincount(codes[side], minlength=len(codes)) for side in (is_query, ~is_query)
+    )
+    approximate = settings.search == "approximate"
+    return Sizes(
+        queries=int(is_query.sum()),
+        gallery=int((~is_query).sum()),
+        width=embeddings.features.shape[1],
+        longest=max(
+            settings.rerank.longest if settings.rerank else 0,
+            *(params.count for params in settings.expansions),
+            0,
+        ),
+        averaged=settings.rerank.k2 if settings.rerank else 0,
+        genuine=int(mine @ theirs) if settings.pairs else 0,
+        cameras=len(np.unique(embeddings.camera_ids[rows])),
+        copies=max(
+            EXPANSION_COPIES if settings.expansions else 0,
+            APPROXIMATE_COPIES if approximate else 0,
+        ),
+    )
 
 
 def _sources(

@@ -49,6 +49,7 @@ def naive(features: np.ndarray, queries: int, params: RerankParams) -> np.ndarra
     return (1 - params.lambda_) * jaccard + original_part
 
 
+@pytest.mark.filterwarnings("ignore::reid.errors.ReidWarning")
 @given(
     rows=st.integers(12, 60),
     seed=st.integers(0, 99),
