@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from reid.errors import EvaluationError
 from reid.retrieval.compiled import compiled, compiled_reduction, over_tasks
-from reid.retrieval.features import FeatureRows, FloatArray
+from reid.retrieval.features import DoubleArray, FeatureRows, FloatArray
 
 Metric = Literal["squared_euclidean", "cosine"]
 Features = npt.NDArray[np.floating] | FeatureRows
@@ -147,10 +147,10 @@ def tile_distances(
         # BLAS takes another route for a matrix times its own transpose
         others = others.copy()
     np.matmul(mine, others.T, out=products)
-    lengths = first.lengths[row : row + TILE].astype(np.float32)
-    other_lengths = second.lengths[column : column + TILE].astype(np.float32)
+    lengths = first.lengths[row : row + TILE]
+    other_lengths = second.lengths[column : column + TILE]
     tile = products[: len(lengths), : len(other_lengths)]
-    _finish(tile, lengths, other_lengths, np.float32(scale))
+    _finish(tile, lengths, other_lengths, scale)
     return tile
 
 
@@ -167,20 +167,21 @@ def _padded_rows(features: FeatureRows, start: int) -> FloatArray:
 
 @compiled
 def _finish(
-    products: FloatArray, lengths: FloatArray, other_lengths: FloatArray, scale: np.float32
+    products: FloatArray, lengths: DoubleArray, other_lengths: DoubleArray, scale: float
 ) -> None:
-    """Turn inner products [R, C] into `scale` times squared distances, at least 0, in place."""
+    """Turn inner products [R, C] into `scale` times squared distances, at least 0, in place.
+
+    In float64, because the distances of like images are small beside the lengths.
+    """
     for row in range(len(lengths)):
         _finish_row(products[row], lengths[row], other_lengths, scale)
 
 
 @compiled
-def _finish_row(
-    products: FloatArray, length: np.float32, lengths: FloatArray, scale: np.float32
-) -> None:
+def _finish_row(products: FloatArray, length: float, lengths: DoubleArray, scale: float) -> None:
     for place in range(len(lengths)):
-        d = scale * (length + lengths[place] - np.float32(2.0) * products[place])
-        products[place] = d if d > 0 else np.float32(0.0)
+        d = scale * (length + lengths[place] - 2.0 * products[place])
+        products[place] = np.float32(d if d > 0 else 0.0)
 
 
 @compiled_reduction
