@@ -35,6 +35,7 @@ EXIT_CODES = """exit codes:
   6  weights do not fit or cannot be read safely
   7  the evaluation has no defined result
   8  the model may not be registered, or did not come back as it was logged
+  9  a training was stopped, as it could only get worse
 
 examples:
   dvc repro                                  run the whole active study

@@ -56,5 +56,11 @@ class RegistryError(ReidError):
     exit_code = 8
 
 
+class TrainingError(ReidError):
+    """A training can only get worse from here: a loss that is no number, or a collapse."""
+
+    exit_code = 9
+
+
 class ReidWarning(UserWarning):
     """Something was adapted so that work could go on; one line."""

@@ -66,12 +66,29 @@ class ScheduleRecipe(Params):
 
     Attributes:
         milestones: For `step`: epochs after which the rate is multiplied by 0.1.
+        lag: Epochs that the schedule is behind; 1 where a published loop moves it on after the
+            epoch, so that the first epoch trains at the very start of the warm-up.
     """
 
     name: Literal["cosine", "step"] = "cosine"
     epochs: int = Field(120, ge=1)
     warmup_epochs: int = Field(5, ge=0)
     milestones: tuple[int, ...] = ()
+    lag: int = Field(0, ge=0)
+
+
+class LossRecipe(Params):
+    """Identity and triplet loss.
+
+    Attributes:
+        label_smoothing: Share of the target that is spread over all classes.
+        margin: Margin of the triplet loss, null for the soft margin.
+    """
+
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    margin: float | None = None
+    id_weight: float = Field(1.0, ge=0)
+    triplet_weight: float = Field(1.0, ge=0)
 
 
 class Recipe(Params):

@@ -1,5 +1,7 @@
 """Weights from a file into a network, with a report of every key and no silent difference."""
 
+import re
+from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -56,12 +58,34 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: The file is missing, unsafe, damaged, or holds something else than tensors.
     """
+    state = unwrap(read_mapping(path), WRAPPERS)
+    return {key.removeprefix("module."): value for key, value in only_tensors(state, path).items()}
+
+
+def read_mapping(path: Path) -> Mapping[str, object]:
+    """Read what a file of weights holds, training state included; nothing in it is executed.
+
+    Beside tensors and plain values only `argparse.Namespace` may occur, which self-supervised
+    training files keep their options in: it has no behaviour, and its attributes are checked alike.
+
+    Raises:
+        CheckpointError: The file is missing, unsafe, damaged, or no mapping.
+    """
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file", "a file of weights", "Check the path.")
-    state = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
-    for wrapper in WRAPPERS:
+    return _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+
+
+def unwrap(state: Mapping[str, object], wrappers: Sequence[str]) -> Mapping[str, object]:
+    """Return the mapping below each of these keys in turn, as far as they are there."""
+    for wrapper in wrappers:
         inner = state.get(wrapper)
         state = inner if isinstance(inner, Mapping) else state
+    return state
+
+
+def only_tensors(state: Mapping[str, object], path: Path) -> dict[str, Tensor]:
+    """Return a flat state dict, or raise `CheckpointError` naming the first other value."""
     weights = {}
     for key, value in state.items():
         if not isinstance(value, Tensor):
@@ -70,7 +94,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
                 "only tensors, flat or below 'model' or 'state_dict'",
                 "Save the state dict of the network alone.",
             )
-        weights[str(key).removeprefix("module.")] = value
+        weights[str(key)] = value
     return weights
 
 
@@ -142,7 +166,8 @@ def _read_safetensors(path: Path) -> Mapping[str, object]:
 
 def _read_pickle(path: Path) -> Mapping[str, object]:
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([Namespace]):
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
         raise _unreadable(path, error) from None
     if not isinstance(state, Mapping):
@@ -155,9 +180,11 @@ def _read_pickle(path: Path) -> Mapping[str, object]:
 
 
 def _unreadable(path: Path, error: Exception) -> CheckpointError:
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    foreign = re.search(r"GLOBAL (?:`)?([\w.]+)", str(error))
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    reason = f"it holds an object of {foreign[1]}" if foreign else lines[0]
     return CheckpointError(
         f"{path}: cannot be read as plain weights ({reason})",
         "a safetensors file or a state dict of tensors without other Python objects",
-        "Fetch the file again, or save its state dict alone.",
+        "Fetch the file again, or have somebody who trusts it save its state dict alone.",
     )

@@ -45,10 +45,19 @@ class PatchEmbedding(nn.Module):
         Raises:
             DataError: The images have another size than the network was built for.
         """
-        if tuple(images.shape[-2:]) != self.image_size:
-            raise DataError(
-                f"images of {images.shape[-2]}x{images.shape[-1]} pixels",
-                f"{self.image_size[0]}x{self.image_size[1]}, the size of the network",
-                "Resize the images, or build the network with their size.",
-            )
+        require_size(images, self.image_size)
+        return self.project(images)
+
+    def project(self, images: Tensor) -> Tensor:
+        """Do the same with images of any size."""
         return self.proj(images).flatten(2).transpose(1, 2)  # type: ignore[no-any-return]
+
+
+def require_size(images: Tensor, size: Pair) -> None:
+    """Refuse images [B, 3, H, W] that have another size than the network was built for."""
+    if tuple(images.shape[-2:]) != size:
+        raise DataError(
+            f"images of {images.shape[-2]}x{images.shape[-1]} pixels",
+            f"{size[0]}x{size[1]}, the size of the network",
+            "Resize the images, or build the network with their size.",
+        )

@@ -1,7 +1,7 @@
 """Learning rate as a function of the epoch, constant inside it.
 
 Source: TransReID (arXiv 2102.04378), its solver; the step form is that of the bag of tricks
-(arXiv 1903.07071). Both count epochs from 1.
+(arXiv 1903.07071). Both count epochs from 1. PersonViT (arXiv 2408.05398) is one epoch behind.
 """
 
 import math
@@ -27,6 +27,7 @@ def epoch_rate(schedule: ScheduleRecipe, base: float, group_base: float, epoch: 
         epoch: Epoch counted from 1.
     """
     start = WARMUP_START * base
+    epoch -= schedule.lag
     if epoch < schedule.warmup_epochs:
         return start + epoch * (group_base - start) / schedule.warmup_epochs
     if schedule.name == "step":

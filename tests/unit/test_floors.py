@@ -14,6 +14,7 @@ FLOORS = [
     {"losses"},
     {"nn"},
     {"retrieval"},
+    {"pretrain"},
     {"methods"},
     {"report"},
     {"training"},

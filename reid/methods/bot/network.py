@@ -4,19 +4,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reid.data.images import Batch
 from reid.errors import CheckpointError, ParamsError
-from reid.losses.triplet import triplet_loss
+from reid.losses.identity_triplet import identity_triplet_loss
 from reid.methods.base import DataFacts, EmbeddingNetwork
 from reid.methods.bot.recipe import BotRecipe
 from reid.nn.bn_neck import BNNeck, classifier
 from reid.nn.checkpoint import LoadReport, load_state, read_weights
+from reid.nn.hub import timm_name
 from reid.params import nearest
-
-TIMM_PREFIX = "timm:"
 
 
 class BagOfTricks(EmbeddingNetwork):
@@ -51,12 +49,9 @@ class BagOfTricks(EmbeddingNetwork):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Return the identity and the triplet loss and their weighted sum."""
-        recipe, features = self.loss_recipe, self.features(batch.images)
+        features = self.features(batch.images)
         score = self.classifier(self.neck(features))
-        identity = F.cross_entropy(score, batch.labels, label_smoothing=recipe.label_smoothing)
-        triplet = triplet_loss(features, batch.labels, recipe.margin)
-        loss = recipe.id_weight * identity + recipe.triplet_weight * triplet
-        return {"loss": loss, "identity": identity, "triplet": triplet}
+        return identity_triplet_loss(score, features, batch.labels, self.loss_recipe)
 
     def embed(self, batch: Batch) -> Tensor:
         """Return the [B, D] features after the neck."""
@@ -83,10 +78,12 @@ def load_pretrained(network: EmbeddingNetwork, source: Path | str) -> LoadReport
     """
     if not isinstance(network, BagOfTricks):
         raise TypeError(f"{type(network).__name__} is no bag-of-tricks network")
-    if isinstance(source, str) and source.startswith(TIMM_PREFIX):
-        state = _backbone(source.removeprefix(TIMM_PREFIX), pretrained=True).state_dict()
-    else:
-        state = read_weights(Path(source))
+    name = timm_name(source)
+    state = (
+        read_weights(Path(source))
+        if name is None
+        else _backbone(name, pretrained=True).state_dict()
+    )
     return load_state(network.backbone, state, drop=("fc.*", "head.*", "classifier.*"))
 
 

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from reid.params import Params
-from reid.recipe import Recipe
+from reid.recipe import LossRecipe, Recipe
 
 
 class ModelRecipe(Params):
@@ -20,18 +20,11 @@ class ModelRecipe(Params):
     last_stride: Literal[1, 2] = 1
 
 
-class LossRecipe(Params):
-    """Identity and triplet loss.
-
-    Attributes:
-        label_smoothing: Share of the target that is spread over all classes.
-        margin: Margin of the triplet loss, null for the soft margin.
-    """
+class SmoothedLossRecipe(LossRecipe):
+    """Identity and triplet loss with the values of the paper."""
 
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     margin: float | None = 0.3
-    id_weight: float = Field(1.0, ge=0)
-    triplet_weight: float = Field(1.0, ge=0)
 
 
 class BotRecipe(Recipe):
@@ -39,4 +32,4 @@ class BotRecipe(Recipe):
 
     method: Literal["bot"] = "bot"
     model: ModelRecipe = ModelRecipe()
-    loss: LossRecipe = LossRecipe()
+    loss: SmoothedLossRecipe = SmoothedLossRecipe()

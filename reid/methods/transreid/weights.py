@@ -11,9 +11,9 @@ from reid.errors import CheckpointError
 from reid.methods.base import EmbeddingNetwork
 from reid.methods.transreid.network import TransReID
 from reid.nn.checkpoint import LoadReport, load_state, read_weights
+from reid.nn.hub import fetch_timm_weights, timm_name
 from reid.nn.position import fit_positions
 
-TIMM_PREFIX = "timm:"
 HEADS = ("necks.*", "classifiers.*", "trunk.side_information.*")
 BRANCHES = ("global_branch", "local_branches.branch")
 SIDE_TABLE = "trunk.side_information.table"
@@ -33,8 +33,8 @@ def load_pretrained(network: EmbeddingNetwork, source: Path | str) -> LoadReport
     """
     if not isinstance(network, TransReID):
         raise TypeError(f"{type(network).__name__} is no TransReID network")
-    named = isinstance(source, str) and source.startswith(TIMM_PREFIX)
-    state = _from_timm(str(source)) if named else read_weights(Path(source))
+    name = timm_name(source)
+    state = read_weights(Path(source)) if name is None else fetch_timm_weights(name)
     skipped = {key for key in state if "head" in key or "dist" in key}
     distilled = any("dist_token" in key for key in skipped)
     kernel = network.trunk.patch_embed.proj.weight.shape[1:]
@@ -85,20 +85,6 @@ def upstream_names(network: TransReID) -> dict[str, str]:
     last = len(network.trunk.blocks)
     jigsaw = network.local_branches is not None
     return {key: _upstream_name(key, last, jigsaw) for key in network.state_dict()}
-
-
-def _from_timm(source: str) -> dict[str, Tensor]:
-    import timm  # takes seconds, and only this needs it
-
-    name = source.removeprefix(TIMM_PREFIX)
-    if not timm.is_model(name):
-        raise CheckpointError(
-            f"timm has no model '{name}'",
-            "a name that `timm.list_models()` gives",
-            "Correct `pretrained` in the recipe.",
-        )
-    state: dict[str, Tensor] = timm.create_model(name, pretrained=True).state_dict()
-    return state
 
 
 def _backbone_names(key: str, network: TransReID) -> list[str]:

@@ -44,7 +44,7 @@ def trained(method: str) -> tuple[EmbeddingNetwork, Recipe, ModelCard]:
     return network, recipe, card(method)
 
 
-@pytest.mark.parametrize("method", ["transreid", "bot"])
+@pytest.mark.parametrize("method", ["transreid", "personvit", "bot"])
 def test_a_model_comes_back_equal(tmp_path: Path, method: str) -> None:
     network, recipe, facts = trained(method)
     save_model(tmp_path, network, recipe, facts)

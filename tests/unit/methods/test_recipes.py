@@ -6,19 +6,23 @@ import pytest
 import torch
 
 from reid.methods.base import DataFacts
+from reid.methods.personvit import PersonVitRecipe
 from reid.methods.registry import build_network, load_recipe
 from reid.methods.transreid import TransReidRecipe
 
 FOLDER = Path(__file__).parents[3] / "params" / "methods"
-RECIPES = sorted([*FOLDER.glob("bot/*.yaml"), *FOLDER.glob("transreid/*.yaml")])
+RECIPES = sorted(FOLDER.glob("*/*.yaml"))
 PUBLISHED = [p for p in RECIPES if p.parent.name == "transreid" and "_" in p.stem]
 # The published network carries along a last block with its norm and a 1000-way classifier that
 # never receive a gradient, like the five frozen biases of the necks, which ours keeps.
 UPSTREAM, NEVER_TRAINED, FROZEN_BIASES = 103_590_376, 7_862_248, 5 * 768
+PERSONVIT = [p for p in RECIPES if p.parent.name == "personvit" and "_" in p.stem]
+PERSONVIT_SMALL, PERSONVIT_UNUSED, PERSONVIT_BIAS = 22_313_704, 385_000, 384
 
 
 def test_all_published_configurations_are_there() -> None:
     assert len(PUBLISHED) == 43
+    assert len(PERSONVIT) == 18
     assert {path.stem for path in RECIPES} >= {"demo", "smoke", "market1501"}
 
 
@@ -28,6 +32,9 @@ def test_recipe_loads_and_builds(path: Path) -> None:
     assert recipe.method == path.parent.name
     with torch.device("meta"):
         network = build_network(recipe, DataFacts(num_classes=10, num_cameras=6, num_views=8))
+    if recipe.method == "personvit":
+        assert not network.uses_cameras
+        return
     assert network.uses_cameras == ("transreid" in path.stem or "sie" in path.stem) & (
         not path.stem.startswith(("vehicleid", "transformer"))
     ) or path.stem in {"demo", "smoke"}
@@ -62,3 +69,31 @@ def test_parameter_count_of_the_published_model() -> None:
     assert trained == UPSTREAM - NEVER_TRAINED
     assert sum(p.numel() for p in parameters) == trained + FROZEN_BIASES
     assert network.feature_size == 3840
+
+
+@pytest.mark.parametrize("path", PERSONVIT, ids=lambda p: p.stem)
+def test_recipes_of_personvit_follow_their_name(path: Path) -> None:
+    recipe = load_recipe(path)
+    assert isinstance(recipe, PersonVitRecipe)
+    name, model = path.stem, recipe.model
+    assert recipe.image.height == (384 if "384" in name else 256)
+    assert model.backbone.embed == (768 if "base" in name else 384)
+    assert model.stem == ("ics" in name)
+    square = name.endswith("imagenet")
+    assert model.pretrained_ratio == (1 if square else 2)
+    assert recipe.optimiser.learning_rate == (
+        0.008 if square else 0.0032 if name.endswith("ddp") else 0.0004
+    )
+    schedule = recipe.schedule
+    assert (schedule.epochs, schedule.warmup_epochs, schedule.lag) == (120, 20, 1)
+    assert recipe.optimiser.name == "sgd"
+    assert model.pooling == "class"
+
+
+def test_parameter_count_of_personvit() -> None:
+    recipe = load_recipe(FOLDER / "personvit" / "market1501_vit_small.yaml")
+    with torch.device("meta"):
+        network = build_network(recipe, DataFacts(num_classes=751, num_cameras=6, num_views=1))
+    assert sum(p.numel() for p in network.parameters()) == PERSONVIT_SMALL - PERSONVIT_UNUSED
+    frozen = sum(p.numel() for p in network.parameters() if not p.requires_grad)
+    assert frozen == PERSONVIT_BIAS

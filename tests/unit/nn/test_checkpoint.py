@@ -1,5 +1,6 @@
 import pickle
-from pathlib import Path
+from argparse import Namespace
+from pathlib import Path, PurePosixPath
 
 import pytest
 import torch
@@ -7,7 +8,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from reid.errors import CheckpointError
-from reid.nn.checkpoint import LoadReport, load_state, read_weights
+from reid.nn.checkpoint import LoadReport, load_state, read_mapping, read_weights
 
 
 def network() -> nn.Module:
@@ -47,6 +48,23 @@ def test_a_pickle_is_never_executed(tmp_path: Path) -> None:
     path.write_bytes(pickle.dumps({"weight": Payload()}, protocol=2))
     with pytest.raises(CheckpointError, match=r"evil\.pth: cannot be read as plain weights"):
         read_weights(path)
+
+
+def test_the_options_of_a_training_file_are_no_danger(tmp_path: Path) -> None:
+    path = tmp_path / "training.pth"
+    torch.save({"teacher": state(), "args": Namespace(lr=0.1, crops=[1, 2])}, path)
+    content = read_mapping(path)
+    assert content["args"] == Namespace(lr=0.1, crops=[1, 2])
+    with pytest.raises(CheckpointError, match="'teacher' is dict; expected only tensors"):
+        read_weights(path)
+
+
+@pytest.mark.parametrize("harm", [PurePosixPath("x"), Payload()])
+def test_options_may_hide_nothing_else(tmp_path: Path, harm: object) -> None:
+    path = tmp_path / "training.pth"
+    torch.save({"args": Namespace(output=harm)}, path)
+    with pytest.raises(CheckpointError, match=r"it holds an object of (pathlib|exec)"):
+        read_mapping(path)
 
 
 @pytest.mark.parametrize(

@@ -21,3 +21,10 @@ def test_steps_fall_after_their_milestones() -> None:
     steps = ScheduleRecipe(name="step", epochs=120, warmup_epochs=10, milestones=(40, 70))
     rates = [epoch_rate(steps, 1.0, 1.0, epoch) for epoch in (10, 40, 41, 70, 71)]
     assert rates == pytest.approx([1.0, 1.0, 0.1, 0.1, 0.01])
+
+
+def test_a_schedule_may_be_epochs_behind() -> None:
+    late = ScheduleRecipe(epochs=120, warmup_epochs=20, lag=1)
+    punctual = ScheduleRecipe(epochs=120, warmup_epochs=20)
+    assert epoch_rate(late, 1.0, 2.0, 1) == 0.01
+    assert epoch_rate(late, 1.0, 2.0, 120) == epoch_rate(punctual, 1.0, 2.0, 119) > 0.002

@@ -1,0 +1,1 @@
+"""Self-distillation and masked image modelling: backbones from images without labels."""
