@@ -39,8 +39,9 @@ def stage_flow(name: str, description: str, kinds: Sequence[str] = ()) -> Flow[.
 
 pipeline = stage_flow("pipeline", "Every stage, from the data to the comparison of all runs.")
 validate = stage_flow("validate", "Make or index the datasets and gate them.", ["validate"])
+pretrain = stage_flow("pretrain", "Pretrain the backbones of the runs.", ["pretrain"])
 train = stage_flow("train", "Train the runs.", ["train"])
 evaluate = stage_flow("evaluate", "Train, embed and score the runs.", ["evaluate"])
 register = stage_flow("register", "Register the scored runs in MLflow.", ["register"])
 
-FLOWS = {each.name: each for each in (pipeline, validate, train, evaluate, register)}
+FLOWS = {each.name: each for each in (pipeline, validate, pretrain, train, evaluate, register)}

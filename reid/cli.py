@@ -14,6 +14,8 @@ from typing import Any
 
 from reid.cli_data import Commands, add_data_commands, add_synth_commands
 from reid.cli_evaluate import add_evaluate_command
+from reid.cli_explain import add_explain_command
+from reid.cli_pretrain import add_pretrain_commands
 
 # Nothing phones home, and nothing looks for an MLflow or Hugging Face server on its own.
 QUIET = {
@@ -42,6 +44,7 @@ examples:
   reid study use ablations && dvc repro      run another one
   reid synth sheet sheet.png --domain A      look at a generated world
   reid data add market1501 Market-1501.zip   register a dataset of your own disk
+  reid pretrain personvit                    a backbone from images without labels
   reid train transreid                       one stage by hand (inputs must exist)
   reid evaluate features.npz                 score the features of another toolkit
 """
@@ -110,6 +113,8 @@ def _parser() -> argparse.ArgumentParser:
     add_synth_commands(commands)
     _add_stages(commands)
     add_evaluate_command(commands)
+    add_pretrain_commands(commands)
+    add_explain_command(commands)
     _add_suite(commands)
     _add_weights(commands)
     return parser

@@ -17,6 +17,10 @@ DATA_FOLDER = Path("data")
 PRETRAIN_SUITE = "pretrain"
 STUDIES_FOLDER = Path("params/studies")
 
+# Where a study names no other, this code does it. DVC watches whatever is named.
+FRESH = Path("reid/nn")
+AT_RANDOM = Path("reid/pretrain/selection.py")
+
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
 
 
@@ -106,11 +110,35 @@ class DatasetEntry(Params):
     origin: str = ""
 
 
+class PretrainingEntry(Params):
+    """One pretraining of a study: a backbone from images without labels.
+
+    Attributes:
+        recipe: Recipe file, see `params/pretrain/`.
+        data: Unlabelled dataset.
+        selected_by: File of scores that chooses images, or `reid/pretrain/selection.py`, which
+            draws them at random.
+        share: Share of the images that is used.
+        starts_from: Folder of an earlier pretraining or a file of weights to go on from, or
+            `reid/nn` for fresh weights.
+        overrides: Recipe keys that this pretraining changes.
+    """
+
+    recipe: Path
+    data: Name
+    selected_by: Path
+    share: float = Field(1.0, gt=0, le=1)
+    starts_from: Path
+    overrides: dict[str, Any] = Field(default_factory=dict)
+
+
 class RunEntry(Params):
     """One run of a study: a method, trained on one dataset and tested on one or two.
 
     Attributes:
         recipe: Recipe file of the method.
+        starts_from: Folder of a pretraining or a file of weights, or `reid/nn` for fresh weights
+            or those that the recipe names.
         train: Dataset to train on.
         test: Dataset to test on.
         transfer: Second test set, of another domain; the same as `test` where there is none.
@@ -119,6 +147,7 @@ class RunEntry(Params):
 
     method: str
     recipe: Path
+    starts_from: Path
     train: Name
     test: Name
     transfer: Name
@@ -197,12 +226,15 @@ class Study(Params):
     """A set of datasets and runs that are compared with one another.
 
     Attributes:
-        run_defaults: Not read: a place for the YAML anchor that `runs` share.
+        pretraining_defaults, run_defaults: Not read: places for the YAML anchors that
+            `pretrainings` and `runs` share.
     """
 
     study: Name
     seed: int = Field(ge=0)
     datasets: dict[Name, DatasetEntry]
+    pretraining_defaults: dict[str, Any] = Field(default_factory=dict)
+    pretrainings: dict[Name, PretrainingEntry]
     run_defaults: dict[str, Any] = Field(default_factory=dict)
     runs: dict[Name, RunEntry]
     embeddings: EmbeddingsEntry
@@ -214,6 +246,12 @@ class Study(Params):
         if name not in self.datasets:
             raise _unknown("dataset", name, self.study, list(self.datasets))
         return self.datasets[name]
+
+    def pretraining(self, name: str) -> PretrainingEntry:
+        """Return a pretraining by name, or raise `ParamsError` naming the nearest one."""
+        if name not in self.pretrainings:
+            raise _unknown("pretraining", name, self.study, list(self.pretrainings))
+        return self.pretrainings[name]
 
     def run(self, name: str) -> RunEntry:
         """Return a run by name, or raise `ParamsError` naming the nearest one."""
@@ -228,6 +266,8 @@ def load_study(path: Path = STUDY_FILE) -> Study:
     for entry in study.runs.values():
         for dataset in (entry.train, entry.test, entry.transfer):
             study.dataset(dataset)
+    for pretraining in study.pretrainings.values():
+        study.dataset(pretraining.data)
     for name, dataset_entry in study.datasets.items():
         if dataset_entry.suite == PRETRAIN_SUITE and dataset_entry.compared_with != DATA_FOLDER:
             raise ParamsError(
@@ -241,7 +281,7 @@ def load_study(path: Path = STUDY_FILE) -> Study:
 def _unknown(kind: str, name: str, study: str, known: list[str]) -> ParamsError:
     return ParamsError(
         f"study '{study}' has no {kind} '{name}'{nearest(name, known)}",
-        f"one of {', '.join(known)}",
+        f"one of {', '.join(known)}" if known else "a study that has some",
         f"Correct the name, or activate another study with `reid study use`. The active one is in "
         f"{STUDY_FILE}.",
     )

@@ -34,7 +34,7 @@ def embed_images(
     network = network.to(device).eval()
     features = np.empty((len(table), network.feature_size), np.float32)
     done, seconds = 0, 0.0
-    for raw in _loader(table, recipe.embed_batch):
+    for raw in batches(table, recipe.embed_batch):
         started = time.perf_counter()
         block = embed_batch(network, recipe, Batch(*(t.to(device) for t in raw)))
         features[done : done + len(block)] = block
@@ -55,8 +55,9 @@ def embed_batch(network: EmbeddingNetwork, recipe: Recipe, raw: Batch) -> NDArra
     return torch.as_tensor(total).cpu().numpy()
 
 
-def _loader(table: ImageTable, batch: int) -> DataLoader[Batch]:
+def batches(table: ImageTable, size: int) -> DataLoader[Batch]:
+    """Go through all images of `table` in order, `size` at a time, as decoded."""
     numbers = range(len(table))
-    batches: Sequence[range] = [numbers[i : i + batch] for i in range(0, len(table), batch)]
+    chosen: Sequence[range] = [numbers[i : i + size] for i in range(0, len(table), size)]
     workers = 0 if table.preloaded else 2
-    return DataLoader(table, batch_sampler=batches, num_workers=workers, collate_fn=keep_batch)  # type: ignore[arg-type]
+    return DataLoader(table, batch_sampler=chosen, num_workers=workers, collate_fn=keep_batch)  # type: ignore[arg-type]

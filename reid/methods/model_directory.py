@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from reid.errors import CheckpointError, ReidError
 from reid.methods.base import DataFacts, EmbeddingNetwork
 from reid.methods.registry import build_network, load_recipe
+from reid.nn.backbone_file import BackboneFacts
 from reid.nn.checkpoint import load_state, read_weights
 from reid.params import Params, parse_params, read_yaml
 from reid.recipe import Precision, Recipe
@@ -33,6 +34,7 @@ class ModelCard(Params):
         licence, status, consent: What the manifest says about the data's use.
         acknowledged_by: Who used withdrawn data all the same, and why.
         parents: Models or weights that this one was trained from.
+        pretraining: Grid and normalisation of the parent's images, where its file says them.
         git_commit: Commit of the code, `+dirty` if it had changes.
         world_size: Processes that trained together.
         version: Version of this program.
@@ -53,6 +55,7 @@ class ModelCard(Params):
     consent: str
     acknowledged_by: str = ""
     parents: tuple[str, ...] = ()
+    pretraining: BackboneFacts | None = None
     mlflow_run_id: str | None = None
     git_commit: str | None = None
     precision: Precision

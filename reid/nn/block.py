@@ -36,6 +36,15 @@ class Attention(nn.Module):
         out = F.scaled_dot_product_attention(q, k, v, scale=self.scale)
         return self.proj(out.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
+    def weights(self, tokens: Tensor, *, queries: int | None = None) -> Tensor:
+        """Return softmax(q kᵀ · scale), [B, heads, queries, N], which `forward` never holds."""
+        B, N, D = tokens.shape
+        bias = None if self.qkv.bias is None else self.qkv.bias[: 2 * D]
+        both = F.linear(tokens, self.qkv.weight[: 2 * D], bias)
+        q, k = both.view(B, N, 2, self.heads, -1).permute(2, 0, 3, 1, 4)
+        scale = q.shape[-1] ** -0.5 if self.scale is None else self.scale
+        return (q[:, :, :queries] @ k.transpose(2, 3) * scale).softmax(dim=-1)  # type: ignore[no-any-return]
+
 
 class Block(nn.Module):
     """x + attention(norm x), then x + mlp(norm x), with stochastic depth on both sums.

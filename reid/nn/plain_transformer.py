@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from reid.nn.patch import PatchEmbedding
+from reid.nn.patch_view import PatchView, view_last_block
 from reid.nn.stem import ConvolutionStem
 from reid.nn.vision_transformer import TransformerShape
 
@@ -37,6 +38,13 @@ class PlainTransformer(nn.Module):
         """Return the normalised class token alone, [B, D], for less than the price of all."""
         tokens = self.assemble(self.patch_embed(images), self.pos_embed)
         return self.encode(tokens, outputs=1)[:, 0]
+
+    def view_patches(self, images: Tensor) -> PatchView:
+        """Show what the last block makes of the patches of [B, 3, H, W]."""
+        tokens = self.assemble(self.patch_embed(images), self.pos_embed)
+        for block in self.blocks[:-1]:
+            tokens = block(tokens)
+        return view_last_block(tokens, self.blocks[-1], self.norm, self.patch_embed.grid)
 
     def assemble(self, patches: Tensor, positions: Tensor) -> Tensor:
         """Put the class token before patches [B, N, D] and add positions [1, 1 + N, D]."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from reid.nn.block import Block
 from reid.nn.patch import Pair, PatchEmbedding
+from reid.nn.patch_view import PatchView, view_last_block
 from reid.nn.side_information import SideInformation
 
 
@@ -95,6 +96,10 @@ class Branch(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Turn [B, 1 + N, D] into the class feature [B, D]."""
         return self.norm(self.block(tokens, outputs=1))[:, 0]  # type: ignore[no-any-return]
+
+    def view_patches(self, tokens: Tensor, grid: Pair) -> PatchView:
+        """Show what the block makes of all patches of [B, 1 + N, D]."""
+        return view_last_block(tokens, self.block, self.norm, grid)
 
 
 def _initialise(module: nn.Module) -> None:

@@ -84,7 +84,7 @@ def require_finite(loss: Tensor, step: int) -> None:
     """
     if not torch.isfinite(loss).all():
         raise TrainingError(
-            f"the loss of step {step} is {float(loss)}",
+            f"the loss of step {step} is {float(loss.detach())}",
             "a finite number",
             "Lower the learning rate or use precision fp32, and start from an earlier checkpoint.",
         )

@@ -1,9 +1,6 @@
-"""Changes of colour and sharpness for whole batches; pixels are float in 0 to 1.
+"""Changes of colour and sharpness for whole batches; pixels are float in 0 to 1."""
 
-Source: DINO (arXiv 2104.14294) and BYOL (arXiv 2006.07733). Differs from their code: the order of
-the four colour changes is drawn once per batch, not per image.
-"""
-
+import math
 from collections.abc import Callable
 
 import torch
@@ -11,19 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 LUMA = (0.299, 0.587, 0.114)
-BRIGHTNESS, CONTRAST, SATURATION, HUE = 0.4, 0.4, 0.2, 0.1
-SIGMA = (0.1, 2.0)  # of the blur, in pixels
-RADIUS = 6  # three of the largest sigma
+REACH = 3  # of the blur's kernel, in widths of the Gaussian
 THRESHOLD = 0.5  # above it solarisation inverts
-
-
-def sometimes(images: Tensor, probability: float, change: Callable[[Tensor], Tensor]) -> Tensor:
-    """Change each image of [B, 3, H, W] with this probability; the others cost nothing."""
-    chosen = torch.rand(len(images), device=images.device) < probability
-    if chosen.any():
-        images = images.clone()
-        images[chosen] = change(images[chosen])
-    return images
 
 
 def grey(images: Tensor) -> Tensor:
@@ -31,21 +17,28 @@ def grey(images: Tensor) -> Tensor:
     return _luma(images).expand_as(images)
 
 
-def jitter(images: Tensor) -> Tensor:
-    """Change brightness, contrast, saturation and hue of each image at random."""
+def jitter(images: Tensor, gains: Tensor, turn: Tensor, order: Tensor) -> Tensor:
+    """Change brightness, contrast, saturation and hue of [B, 3, H, W].
+
+    Args:
+        gains: [B, 3], brightness, contrast and saturation; 1 changes nothing.
+        turn: [B], the turn of the hue as a share of the circle.
+        order: [4], a permutation of the four changes in the order above.
+    """
+    brightness, contrast, saturation = gains[:, :, None, None, None].unbind(1)
     changes: list[Callable[[Tensor], Tensor]] = [
-        lambda x: x * _factor(x, BRIGHTNESS),
-        lambda x: _blend(x, _luma(x).mean(dim=(1, 2, 3), keepdim=True), _factor(x, CONTRAST)),
-        lambda x: _blend(x, _luma(x), _factor(x, SATURATION)),
-        lambda x: turn_hue(x, HUE * (2 * torch.rand(len(x), 1, 1, device=x.device) - 1)),
+        lambda x: x * brightness,
+        lambda x: _blend(x, _luma(x).mean(dim=(1, 2, 3), keepdim=True), contrast),
+        lambda x: _blend(x, _luma(x), saturation),
+        lambda x: turn_hue(x, turn),
     ]
-    for index in torch.randperm(len(changes)).tolist():
+    for index in order.tolist():
         images = changes[index](images).clamp(0, 1)
     return images
 
 
 def turn_hue(images: Tensor, turns: Tensor) -> Tensor:
-    """Turn the hue of [B, 3, H, W] by [B, 1, 1] of a full circle; 0.5 makes red cyan."""
+    """Turn the hue of [B, 3, H, W] by [B] of a full circle; 0.5 makes red cyan."""
     value, _ = images.max(dim=1)
     chroma = value - images.min(dim=1).values
     red, green, blue = images.unbind(1)
@@ -55,7 +48,7 @@ def turn_hue(images: Tensor, turns: Tensor) -> Tensor:
         (green - blue) / safe,
         torch.where(value == green, 2 + (blue - red) / safe, 4 + (red - green) / safe),
     )
-    hue = hue + 6 * turns  # in sixths of the circle
+    hue = hue + 6 * turns[:, None, None]  # in sixths of the circle
     channels = []
     for offset in (5, 3, 1):  # where red, green and blue are lowest
         k = (hue + offset) % 6
@@ -63,15 +56,20 @@ def turn_hue(images: Tensor, turns: Tensor) -> Tensor:
     return torch.stack(channels, dim=1)
 
 
-def blur(images: Tensor) -> Tensor:
-    """Blur each image of [B, 3, H, W] with a Gaussian of its own random width."""
+def blur(images: Tensor, sigma: Tensor, largest: float) -> Tensor:
+    """Blur each image of [B, 3, H, W] with a Gaussian of its own width.
+
+    Args:
+        sigma: [B] widths in pixels.
+        largest: What none of them exceeds.
+    """
     B, C, H, W = images.shape
-    sigma = torch.empty(B, 1, device=images.device).uniform_(*SIGMA)
-    offsets = torch.arange(-RADIUS, RADIUS + 1, device=images.device)
-    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
+    reach = math.ceil(REACH * largest)
+    offsets = torch.arange(-reach, reach + 1, device=images.device)
+    kernel = torch.exp(-0.5 * (offsets / sigma[:, None]) ** 2)
     kernel = (kernel / kernel.sum(dim=1, keepdim=True)).repeat_interleave(C, dim=0)
-    padded = F.pad(images, (RADIUS, RADIUS, RADIUS, RADIUS), mode="replicate")
-    flat = padded.reshape(1, B * C, H + 2 * RADIUS, W + 2 * RADIUS)
+    padded = F.pad(images, (reach, reach, reach, reach), mode="replicate")
+    flat = padded.reshape(1, B * C, H + 2 * reach, W + 2 * reach)
     flat = F.conv2d(flat, kernel[:, None, :, None], groups=B * C)
     return F.conv2d(flat, kernel[:, None, None, :], groups=B * C).view(B, C, H, W)
 
@@ -84,10 +82,6 @@ def solarise(images: Tensor) -> Tensor:
 def _luma(images: Tensor) -> Tensor:
     weights = torch.tensor(LUMA, device=images.device).view(1, 3, 1, 1)
     return (images * weights).sum(dim=1, keepdim=True)
-
-
-def _factor(images: Tensor, spread: float) -> Tensor:
-    return 1 + spread * (2 * torch.rand(len(images), 1, 1, 1, device=images.device) - 1)
 
 
 def _blend(images: Tensor, other: Tensor, share: Tensor) -> Tensor:

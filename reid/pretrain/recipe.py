@@ -24,27 +24,31 @@ class ViewsRecipe(Params):
         global_size: Height and width in pixels of the two global crops.
         local_size: Height and width in pixels of the local crops.
         local_crops: Local crops per image.
+        source_size: Height and width that images are brought to before crops are cut from them.
         global_scale, local_scale: Smallest and largest share of the image's area.
         aspect: Smallest and largest width over height of a crop, in pixels of the image. The
             default is 3/4 to 4/3 of an upright person's 1 to 2, so that nobody is squeezed.
+        blur: Smallest and largest width of the blur in pixels of the crop.
         mean, std: Normalisation.
     """
 
     global_size: tuple[int, int] = (256, 128)
     local_size: tuple[int, int] = (128, 64)
     local_crops: int = Field(8, ge=0)
+    source_size: tuple[int, int] = (384, 192)
     global_scale: Range = (0.4, 1.0)
     local_scale: Range = (0.05, 0.4)
     aspect: Range = (0.375, 2 / 3)
+    blur: Range = (0.1, 2.0)
     mean: Triple = (0.485, 0.456, 0.406)
     std: Triple = (0.229, 0.224, 0.225)
 
     @model_validator(mode="after")
     def _ranges_ascend(self) -> Self:
-        for name in ("global_scale", "local_scale", "aspect"):
+        for name in ("global_scale", "local_scale", "aspect", "blur"):
             low, high = getattr(self, name)
             if not 0 < low <= high or ("scale" in name and high > 1):
-                raise ValueError(f"{name} as a smaller and a larger share above 0")
+                raise ValueError(f"{name} as a smaller and a larger number above 0")
         return self
 
 
@@ -178,6 +182,8 @@ class PretrainRecipe(Params):
 
     Attributes:
         batch: Images per step, over all processes.
+        keep_every: Keep the backbone every so many epochs beside the last; null for the last alone.
+            Too long a pretraining harms, and only fine-tuning shows it.
     """
 
     model: TransformerRecipe = TransformerRecipe()
@@ -189,6 +195,7 @@ class PretrainRecipe(Params):
     collapse: CollapseRecipe = CollapseRecipe.model_validate({})
     epochs: int = Field(300, ge=1)
     batch: int = Field(512, ge=1)
+    keep_every: int | None = Field(None, ge=1)
     precision: Precision = "fp32"
 
 

@@ -1,11 +1,17 @@
 """The card of a model directory, from what is known of data, recipe and network."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import reid
 from reid.data.manifest import Manifest
 from reid.methods.base import EmbeddingNetwork
 from reid.methods.model_directory import ModelCard
 from reid.recipe import Recipe
+from reid.stages.pretrained import Parent
 from reid.tracking.lineage import git_state
+
+WITHDRAWN = "withdrawn"
 
 
 def model_card(
@@ -17,12 +23,12 @@ def model_card(
     network: EmbeddingNetwork,
     dataset: str,
     seed: int,
-    parents: tuple[str, ...] = (),
+    parent: Parent,
     mlflow_run_id: str | None = None,
 ) -> ModelCard:
     """Collect the card; terms that nobody stated are left empty, and the registry refuses them."""
     labelled = manifest.train.drop_duplicates("label").sort_values("label")
-    ethics = manifest.meta.ethics
+    terms = _terms(manifest, parent)
     state = git_state()
     return ModelCard(
         run=run,
@@ -35,11 +41,12 @@ def model_card(
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         train_dataset=dataset,
         manifest_digest=manifest.digest,
-        licence=ethics.licence if ethics else "",
-        status=ethics.status if ethics else "",
-        consent=ethics.consent if ethics else "",
-        acknowledged_by=ethics.acknowledged_by if ethics else "",
-        parents=parents,
+        licence=terms.licence,
+        status=terms.status,
+        consent=terms.consent,
+        acknowledged_by=terms.acknowledged_by,
+        parents=parent.names,
+        pretraining=parent.facts,
         mlflow_run_id=mlflow_run_id,
         git_commit=f"{state.commit}{'+dirty' if state.dirty else ''}",
         precision=recipe.precision,
@@ -48,3 +55,31 @@ def model_card(
         epochs=recipe.schedule.epochs,
         version=reid.__version__,
     )
+
+
+class _Terms(NamedTuple):
+    """Terms of use; empty where nobody stated them."""
+
+    licence: str
+    status: str
+    consent: str
+    acknowledged_by: str
+
+
+def _terms(manifest: Manifest, parent: Parent) -> _Terms:
+    """Join the terms of the training data with those of the data that the parent learned from.
+
+    Of two different statements both are kept, but a withdrawn dataset marks all that comes of it.
+    """
+    ethics = manifest.meta.ethics
+    sources = [source for source in (ethics, parent.card) if source is not None]
+    joined = _Terms(*(_joined(sources, name) for name in _Terms._fields))
+    if any(source.status == WITHDRAWN for source in sources):
+        return joined._replace(status=WITHDRAWN)
+    return joined
+
+
+def _joined(sources: Sequence[object], name: str) -> str:
+    if any(name != "acknowledged_by" and not getattr(source, name) for source in sources):
+        return ""  # a part without terms leaves the whole without
+    return "; ".join(dict.fromkeys(filter(None, (getattr(source, name) for source in sources))))

@@ -1,5 +1,6 @@
 """Turn a published fine-tuned checkpoint into a model directory."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from reid.data.manifest import Manifest
@@ -10,6 +11,7 @@ from reid.methods.registry import METHODS, build_network, load_recipe
 from reid.nn.checkpoint import load_state, read_weights
 from reid.stages.cards import model_card
 from reid.stages.paths import manifest_file
+from reid.stages.pretrained import Parent
 
 
 def import_weights(checkpoint: Path, folder: Path, recipe_file: Path, dataset: str) -> None:
@@ -28,7 +30,9 @@ def import_weights(checkpoint: Path, folder: Path, recipe_file: Path, dataset: s
     )
     published = read_weights(checkpoint)
     converted = METHODS[recipe.method].convert_checkpoint(published)
-    report = load_state(network, converted)
+    taken = {id(value) for value in converted.values()}  # renamed, and otherwise as they were
+    unused = tuple(key for key, value in published.items() if id(value) not in taken)
+    report = replace(load_state(network, converted), dropped=unused)
     card = model_card(
         run=folder.name,
         study="imported",
@@ -37,9 +41,8 @@ def import_weights(checkpoint: Path, folder: Path, recipe_file: Path, dataset: s
         network=network,
         dataset=dataset,
         seed=0,
-        parents=(checkpoint.name,),
+        parent=Parent(checkpoint.name),
     )
     with whole_folder(folder) as part:
         save_model(part, network, recipe, card)
-    left_out = len(published) - len(converted)
-    print(f"{checkpoint}: {report.summary()}; {left_out} unused tensors left out")
+    print(f"{checkpoint}: {report.summary()}")

@@ -45,6 +45,11 @@ def model_folder(study: str, run: str) -> Path:
     return Path("models") / study / run
 
 
+def pretrained_folder(study: str, name: str) -> Path:
+    """Backbone, recipe and card of a pretraining."""
+    return Path("models") / study / "pretrained" / name
+
+
 def embeddings_folder(study: str, run: str) -> Path:
     """One feature store per test set."""
     return Path("embeddings") / study / run
@@ -63,3 +68,8 @@ def registry_file(study: str, run: str) -> Path:
 def report_folder(study: str) -> Path:
     """The comparison of a study."""
     return Path("reports") / study
+
+
+def explain_folder(study: str, model: str) -> Path:
+    """Pictures of what a model looks at."""
+    return report_folder(study) / "explain" / model

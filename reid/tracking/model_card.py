@@ -42,6 +42,7 @@ def describe_lineage(
         "intended_use": intended_use,
         "git_commit": card.git_commit,
         "parents": list(card.parents),
+        "pretraining": card.pretraining.model_dump(mode="json") if card.pretraining else None,
         "model_md5": model_md5,
         "weights_sha256": weights_sha256,
         "seed": card.seed,

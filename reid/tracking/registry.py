@@ -17,6 +17,7 @@ from reid.errors import RegistryError
 from reid.methods.model_directory import WEIGHTS_FILE, LoadedModel, ModelCard, load_model
 from reid.tracking.digest import dvc_md5, sha256
 from reid.tracking.lineage import params_hash
+from reid.tracking.logged_backbone import WEIGHTS_TAG, find_logged_model
 from reid.tracking.logged_model import log_model, require_equal_copy
 from reid.tracking.model_card import Conditions, describe_lineage, render_model_card
 from reid.tracking.run import TrackedRun, attach_run
@@ -122,12 +123,16 @@ def _parent_model_id(client: MlflowClient, parents: Sequence[str]) -> str:
 
 
 def _registered(client: MlflowClient, parent: str) -> str | None:
-    """Return the model id of the newest version with the weights of a file, if there is one."""
+    """Return the id of the newest model with the weights of a file, if there is one.
+
+    A version of the registry comes before a backbone that was only logged.
+    """
     if not Path(parent).is_file():
         return None
-    same = client.search_model_versions(f"tags.weights_sha256 = '{sha256(Path(parent))}'")
+    weights = sha256(Path(parent))
+    same = client.search_model_versions(f"tags.{WEIGHTS_TAG} = '{weights}'")
     newest = max(same, key=lambda version: int(version.creation_timestamp), default=None)
-    return str(newest.tags[_MODEL_ID]) if newest else None
+    return str(newest.tags[_MODEL_ID]) if newest else find_logged_model(client, weights)
 
 
 def _tags(

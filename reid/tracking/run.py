@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
-from reid.tracking.store import MLRUNS, open_client, open_experiment
+from reid.tracking.store import MLRUNS, has_store, open_client, open_experiment
 
 # A single write costs about a tenth of a second on SQLite, whatever its size.
 BUFFERED_METRICS = 500
@@ -92,6 +92,11 @@ class TrackedRun:
             ],
         )
 
+    def log_files(self, paths: Iterable[Path], folder: str) -> None:
+        """Store files as artifacts of the run, in a folder of its own."""
+        for path in paths:
+            self._client.log_artifact(self.run_id, str(path), folder)
+
     def flush(self) -> None:
         """Write the buffered metrics."""
         while self._buffer:
@@ -165,6 +170,14 @@ def attach_run(study: str, run_name: str, run_id: str | None, root: Path = MLRUN
     run = start_run(study, run_name, run_id, root=root)
     run.finish()
     return run
+
+
+def find_run(run_id: str, root: Path = MLRUNS) -> TrackedRun | None:
+    """Return a run to add to, or None where there is no store or it does not know the run."""
+    if not has_store(root):
+        return None
+    client = open_client(root)
+    return TrackedRun(client, run_id) if _is_known(client, run_id) else None
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

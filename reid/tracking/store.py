@@ -42,6 +42,11 @@ def open_store(root: Path = MLRUNS) -> str:
     return uri
 
 
+def has_store(root: Path = MLRUNS) -> bool:
+    """Tell whether there is a store already: a server that is named, or a local database."""
+    return bool(os.environ.get("MLFLOW_TRACKING_URI")) or (root / "mlflow.db").is_file()
+
+
 def open_client(root: Path = MLRUNS) -> MlflowClient:
     """Return a client of the tracking store and of the registry beside it."""
     uri = open_store(root)

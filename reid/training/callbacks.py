@@ -64,7 +64,7 @@ class EpochLines(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         epoch, last = trainer.current_epoch + 1, trainer.max_epochs or 0
         now = time.monotonic()
-        if epoch < last and now - self._shown < 2:
+        if not trainer.is_global_zero or (epoch < last and now - self._shown < 2):
             return
         self._shown = now
         remaining = (now - self._begun) / (epoch - self._first) * (last - epoch)

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from lightning import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import Callback, RichProgressBar
+from lightning.pytorch.strategies import Strategy
 from torch.utils.data import DataLoader
 
 from reid.data.images import Batch, ImageTable, keep_batch
@@ -48,11 +49,10 @@ class _Batches(LightningDataModule):
             trainer.world_size,
         )
         sampler.set_epoch(trainer.current_epoch)
-        workers = 0 if self._table.preloaded else min(os.cpu_count() or 1, 8)
         return DataLoader(
             self._table,
             batch_sampler=sampler,
-            num_workers=workers,
+            num_workers=loader_workers(self._table),
             collate_fn=keep_batch,
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator(),  # else each iterator takes a draw from the global one
@@ -81,23 +81,10 @@ def fit(
         ParamsError: fp16 without a GPU.
     """
     require_precision(recipe.precision)
-    _quieten_lightning()
     checkpoints.mkdir(parents=True, exist_ok=True)
     history = History(sink)
-    shown: Callback = RichProgressBar() if sys.stderr.isatty() else EpochLines()
-    trainer = Trainer(
-        accelerator="auto",
-        devices=1,
-        max_epochs=recipe.schedule.epochs,
-        precision=_LIGHTNING_PRECISION[recipe.precision],  # type: ignore[arg-type]
-        callbacks=[history, shown, AtomicCheckpoint(checkpoints)],
-        logger=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        enable_progress_bar=isinstance(shown, RichProgressBar),
-        use_distributed_sampler=False,
-        reload_dataloaders_every_n_epochs=1,
-        num_sanity_val_steps=0,
+    trainer = make_trainer(
+        recipe.schedule.epochs, recipe.precision, [history, AtomicCheckpoint(checkpoints)]
     )
     last = checkpoints / LAST_CHECKPOINT
     trainer.fit(
@@ -117,6 +104,34 @@ def require_precision(precision: Precision) -> None:
         )
 
 
-def _quieten_lightning() -> None:
+def make_trainer(
+    epochs: int,
+    precision: Precision,
+    callbacks: list[Callback],
+    devices: int = 1,
+    strategy: str | Strategy = "auto",
+) -> Trainer:
+    """Return Lightning's trainer as all our trainings use it: our records, no files of its own."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning")
+    shown: Callback = RichProgressBar() if sys.stderr.isatty() else EpochLines()
+    return Trainer(
+        accelerator="auto",
+        devices=devices,
+        strategy=strategy,
+        max_epochs=epochs,
+        precision=_LIGHTNING_PRECISION[precision],  # type: ignore[arg-type]
+        callbacks=[shown, *callbacks],
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=isinstance(shown, RichProgressBar),
+        use_distributed_sampler=False,
+        reload_dataloaders_every_n_epochs=1,
+        num_sanity_val_steps=0,
+    )
+
+
+def loader_workers(table: ImageTable) -> int:
+    """Return how many processes decode images: none where all are in memory already."""
+    return 0 if table.preloaded else min(os.cpu_count() or 1, 8)

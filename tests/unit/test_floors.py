@@ -22,7 +22,7 @@ FLOORS = [
     {"tracking"},
     {"stages"},
     {"cli_data"},
-    {"cli_evaluate"},
+    {"cli_evaluate", "cli_explain", "cli_pretrain"},
     {"cli"},
 ]
 """From the ground up; rooms of one floor may import each other only on the ground floor."""

@@ -63,6 +63,7 @@ SIZES: Mapping[str, Size] = MappingProxyType(
 UNLABELLED_SIZES: Mapping[str, Size] = MappingProxyType(
     {
         "smoke": Size(64, 128, 24, 0, 4, (1, 2), (2, 5), 0, 0, 600.0),
+        "demo": Size(128, 144, 600, 0, 16, (1, 2), (2, 5), 0, 0, 1800.0),
         "pretrain": Size(128, 144, 2000, 0, 16, (1, 2), (2, 5), 0, 0, 3600.0),
     }
 )

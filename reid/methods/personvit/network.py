@@ -10,6 +10,7 @@ from reid.methods.personvit.pooling import pool
 from reid.methods.personvit.recipe import PersonVitRecipe
 from reid.nn.bn_neck import BNNeck, classifier
 from reid.nn.patch import PatchEmbedding
+from reid.nn.patch_view import PatchView
 from reid.nn.plain_transformer import PlainTransformer
 from reid.nn.stem import ConvolutionStem
 
@@ -66,6 +67,10 @@ class PersonVit(EmbeddingNetwork):
         """Return the [B, D] features before or after the neck."""
         features = self.features(batch.images)
         return self.neck(features) if self.model_recipe.neck == "after" else features
+
+    def view_patches(self, batch: Batch) -> PatchView:
+        """Show what the last block makes of the patches."""
+        return self.backbone.view_patches(batch.images)
 
 
 def build(recipe: PersonVitRecipe, facts: DataFacts) -> PersonVit:

@@ -12,6 +12,7 @@ from reid.methods.base import DataFacts, EmbeddingNetwork
 from reid.methods.transreid.jigsaw import gather_pieces, piece_orders
 from reid.methods.transreid.recipe import JigsawRecipe, SideInformationRecipe, TransReidRecipe
 from reid.nn.bn_neck import BNNeck, classifier
+from reid.nn.patch_view import PatchView
 from reid.nn.side_information import SideInformation
 from reid.nn.vision_transformer import Branch, Trunk
 
@@ -110,6 +111,11 @@ class TransReID(EmbeddingNetwork):
         parts = self.normalised(features) if self.neck == "after" else list(features.unbind(1))
         local = len(parts) - 1
         return torch.cat([parts[0], *(part / local for part in parts[1:])], dim=1)
+
+    def view_patches(self, batch: Batch) -> PatchView:
+        """Show what the global branch makes of the patches."""
+        tokens = self.trunk(batch.images, batch.cameras, batch.views)
+        return self.global_branch.view_patches(tokens, self.trunk.patch_embed.grid)
 
     def _share(self, losses: list[Tensor]) -> Tensor:
         if len(losses) == 1:

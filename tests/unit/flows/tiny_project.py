@@ -59,7 +59,9 @@ datasets:
     source: {reader: synthetic, size: smoke, seed: 0}
     suite: person
     protocols: [market]
-run_defaults: &run {method: bot, recipe: none.yaml, train: world, test: world, transfer: world}
+pretrainings: {}
+run_defaults: &run
+  {method: bot, starts_from: x, recipe: none.yaml, train: world, test: world, transfer: world}
 runs:
   one:
     <<: *run

@@ -28,6 +28,20 @@ def test_attention_is_the_formula(qkv_bias: bool, scale: float | None, effective
 
 
 @pytest.mark.parametrize("qkv_bias", [True, False])
+@pytest.mark.parametrize("scale", [None, 0.3])
+def test_weights_are_those_of_the_fused_attention(qkv_bias: bool, scale: float | None) -> None:
+    torch.manual_seed(0)
+    attention, tokens = Attention(12, 3, qkv_bias=qkv_bias, scale=scale), torch.randn(2, 5, 12)
+    attention.qkv.weight.data *= 5
+    weights = attention.weights(tokens)
+    v = attention.qkv(tokens)[..., 24:].view(2, 5, 3, 4).transpose(1, 2)
+    rebuilt = attention.proj((weights @ v).transpose(1, 2).flatten(2))
+    torch.testing.assert_close(attention(tokens), rebuilt, rtol=1e-5, atol=1e-6)
+    assert weights.std().item() > 0.01
+    torch.testing.assert_close(attention.weights(tokens, queries=2), weights[:, :, :2])
+
+
+@pytest.mark.parametrize("qkv_bias", [True, False])
 def test_limited_outputs_are_the_first_of_all(qkv_bias: bool) -> None:
     torch.manual_seed(0)
     block = Block(12, 3, qkv_bias=qkv_bias)

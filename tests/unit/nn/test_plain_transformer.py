@@ -1,7 +1,9 @@
 import pytest
 import torch
+from torch import nn
 
 from reid.nn.patch import PatchEmbedding
+from reid.nn.patch_view import view_last_block
 from reid.nn.plain_transformer import PlainTransformer
 from reid.nn.stem import ConvolutionStem
 from reid.nn.vision_transformer import Branch, TransformerShape, Trunk
@@ -43,3 +45,29 @@ def test_stochastic_depth_reaches_the_last_block() -> None:
 def test_a_stem_takes_the_place_of_the_patches() -> None:
     made = PlainTransformer(SHAPE, ConvolutionStem((32, 16), 12)).eval()
     assert made(torch.randn(1, 3, 32, 16)).shape == (1, 3, 12)
+
+
+@torch.no_grad()
+def test_the_view_shows_the_tokens_of_the_forward_pass_on_their_grid() -> None:
+    made, images = plain(), torch.randn(2, 3, 16, 8)
+    view = made.view_patches(images)
+    assert view.tokens.shape == (2, 4, 2, 12)
+    expected = made(images)[:, 1:].reshape(2, 4, 2, 12)
+    torch.testing.assert_close(view.tokens, expected, rtol=1e-5, atol=1e-6)
+
+
+@torch.no_grad()
+def test_the_view_shows_the_attention_of_the_class_token_in_the_last_block() -> None:
+    made, images = plain(), torch.randn(2, 3, 16, 8)
+    seen = []
+    made.blocks[-1].norm1.register_forward_hook(lambda *call: seen.append(call[2]))
+    attention = made.view_patches(images).attention
+    assert attention.shape == (2, 2, 4, 2)
+    weights = made.blocks[-1].attn.weights(seen[0])[:, :, 0]
+    torch.testing.assert_close(attention.flatten(2), weights[:, :, 1:])
+    torch.testing.assert_close(attention.sum(dim=(2, 3)), 1 - weights[:, :, 0])
+
+
+def test_only_a_transformer_block_can_be_viewed() -> None:
+    with pytest.raises(TypeError, match="Linear"):
+        view_last_block(torch.zeros(1, 3, 4), nn.Linear(4, 4), nn.LayerNorm(4), (1, 2))

@@ -1,23 +1,15 @@
-"""Student and teacher together, down to a short pretraining that ends in a method's network."""
+"""Student and teacher together: what they see, and what each loss is made of."""
 
 from pathlib import Path
-from random import Random
 from typing import Any
 
-import pytest
 import torch
-from torch import Tensor
 
-from reid.methods.base import DataFacts
-from reid.methods.personvit import METHOD, PersonVit, PersonVitRecipe
-from reid.nn.backbone_file import read_facts
-from reid.pretrain.collapse import measure, require_finite
+from reid.data.samplers.shuffled import BatchPlan
 from reid.pretrain.distillation import SelfDistillation, Views, build_distillation, follow
-from reid.pretrain.export import export_backbone
-from reid.pretrain.gradient import clip_each, decay_groups, freeze_last_layer
+from reid.pretrain.draws import draw
 from reid.pretrain.recipe import PretrainRecipe, load_pretrain_recipe
-from reid.pretrain.schedule import epoch_tables, step_tables
-from reid.pretrain.views import make_views
+from reid.pretrain.views import cut_views
 
 SMOKE = Path(__file__).parents[3] / "params" / "pretrain" / "smoke.yaml"
 
@@ -29,7 +21,8 @@ def recipe(**changes: Any) -> PretrainRecipe:
 def views(made: PretrainRecipe, count: int = 4) -> Views:
     torch.manual_seed(0)
     images = torch.randint(0, 256, (count, 3, 64, 32), dtype=torch.uint8)
-    return make_views(images, made, 0, Random(0))
+    plan = BatchPlan(0, 0, list(range(count)), count, slice(0, count))
+    return cut_views(images, draw(made, plan, 0), made.views)
 
 
 def build(made: PretrainRecipe) -> SelfDistillation:
@@ -141,68 +134,3 @@ def test_masked_patches_are_not_seen() -> None:
         pairs = [backbone(images, mask), backbone(changed, mask)]
         assert torch.equal(*pairs)
         assert not torch.equal(backbone(images), backbone(changed))
-
-
-def pretrain(made: PretrainRecipe, images: Tensor) -> tuple[SelfDistillation, list[float]]:
-    """The smallest loop over the pieces."""
-    pair = build(made)
-    optimiser = torch.optim.AdamW(decay_groups(pair.student), lr=0.0)
-    steps = len(images) // made.batch
-    tables = step_tables(made.optimiser, made.epochs, steps, made.batch)
-    warmth = epoch_tables(made.loss, made.mask.first_epoch, made.epochs)
-    losses = []
-    for step in range(made.epochs * steps):
-        epoch, first = step // steps, step % steps * made.batch
-        seen = make_views(images[first : first + made.batch], made, epoch, Random(step))
-        out = pair(seen, *(float(table[epoch]) for table in warmth))
-        require_finite(out.losses["loss"], step)
-        optimiser.zero_grad()
-        out.losses["loss"].backward()
-        clip_each(pair.student.parameters(), made.optimiser.clip or 0)
-        if epoch < made.optimiser.freeze_last_layer:
-            freeze_last_layer(pair.student)
-        optimiser.param_groups[0]["weight_decay"] = tables.weight_decay[step]
-        for group in optimiser.param_groups:
-            group["lr"] = tables.learning_rate[step]
-        optimiser.step()
-        follow(pair.teacher, pair.student, float(tables.momentum[step]))
-        losses.append(float(out.losses["loss"].detach()))
-    return pair, losses
-
-
-@pytest.mark.parametrize("shared", [True, False])
-def test_a_short_pretraining_gives_a_backbone(tmp_path: Path, shared: bool) -> None:
-    made = load_pretrain_recipe(SMOKE, {"head": {"shared": shared}})
-    images = torch.randint(0, 256, (32, 3, 64, 32), dtype=torch.uint8)
-    pair, losses = pretrain(made, images)
-    assert all(0 < loss < 50 for loss in losses)
-    assert not torch.equal(pair.teacher.backbone.norm.bias, pair.student.backbone.norm.bias)
-    assert float(pair.centres.cls.abs().max()) > 0
-    out = pair(make_views(images, made, 1, Random(0)), 0.07, 0.07)
-    health = measure(out.probabilities, out.features)
-    assert 0 < health.entropy < 1
-    assert health.deviation > 0
-
-    export_backbone(tmp_path / "b.safetensors", pair.teacher.backbone, made)
-    facts = read_facts(tmp_path / "b.safetensors")
-    assert facts is not None
-    assert (facts.grid, facts.mean) == ((8, 4), made.views.mean)
-    fine = PersonVitRecipe.model_validate(
-        {
-            "image": {"height": 96, "width": 32},
-            "optimiser": {"learning_rate": 0.1},
-            "model": made.model.model_dump(),
-        }
-    )
-    network = METHOD.build(fine, DataFacts(3, 1, 1))
-    assert isinstance(network, PersonVit)
-    report = METHOD.load_pretrained(network, tmp_path / "b.safetensors")
-    assert report.resized == ("backbone.pos_embed",)
-    assert torch.equal(network.backbone.norm.bias, pair.teacher.backbone.norm.bias)
-
-
-def test_a_short_pretraining_repeats_itself() -> None:
-    made = load_pretrain_recipe(SMOKE, {"epochs": 1})
-    images = torch.randint(0, 256, (16, 3, 64, 32), dtype=torch.uint8)
-    first, second = (pretrain(made, images)[1] for _ in range(2))
-    assert first == second

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from reid.tracking.run import BUFFERED_METRICS, TrackedRun, flatten, start_run
+from reid.tracking.run import BUFFERED_METRICS, TrackedRun, find_run, flatten, start_run
 from reid.tracking.store import open_client
 
 
@@ -91,3 +91,25 @@ def test_many_params_are_written_in_parts(mlruns: Path) -> None:
 def test_flatten_joins_keys_and_keeps_empty_mappings() -> None:
     tree = {"a": {"b": 1, "c": {"d": [2]}}, "e": {}}
     assert dict(flatten(tree)) == {"a.b": 1, "a.c.d": [2], "e": {}}
+
+
+def test_files_are_added_to_a_finished_run(
+    mlruns: Path, started: TrackedRun, tmp_path: Path
+) -> None:
+    started.finish()
+    (tmp_path / "a.png").write_bytes(b"picture")
+    found = find_run(started.run_id, mlruns)
+    assert found is not None
+    found.log_files([tmp_path / "a.png"], "explain")
+    client = open_client(mlruns)
+    assert [file.path for file in client.list_artifacts(started.run_id, "explain")] == [
+        "explain/a.png"
+    ]
+    assert client.get_run(started.run_id).info.status == "FINISHED"
+
+
+def test_no_run_is_found_and_no_store_is_made(mlruns: Path, tmp_path: Path) -> None:
+    start_run("runs", "bot", root=mlruns).finish()
+    assert find_run("0" * 32, mlruns) is None
+    assert find_run("0" * 32, tmp_path / "nowhere") is None
+    assert not (tmp_path / "nowhere").exists()

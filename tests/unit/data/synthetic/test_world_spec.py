@@ -81,7 +81,7 @@ def test_wrong_names_are_refused(size: str, domain: str, seed: int, message: str
     [
         ("smoke", "A", "thermal", None, "kind 'thermal'; expected one of colour, occluded, cross"),
         ("pretrain", "A", "colour", None, "size 'pretrain'; expected one of smoke, demo, bench"),
-        ("bench", "A", "unlabelled", None, "size 'bench'; expected one of smoke, pretrain"),
+        ("bench", "A", "unlabelled", None, "size 'bench'; expected one of smoke, demo, pretrain"),
         ("smoke", "AB", "occluded", None, "domain 'AB'; expected one of A, B. "),
         ("smoke", "C", "unlabelled", None, "domain 'C'; expected one of A, B, AB"),
         ("smoke", "A", "cross_modal", 1.5, "synthetic ir_tie 1.5; expected a number from 0 to 1"),

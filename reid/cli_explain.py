@@ -1,0 +1,59 @@
+"""The command `reid explain`: pictures of what a transformer looks at."""
+
+import argparse
+from pathlib import Path
+
+from reid.cli_data import Commands
+
+_EXAMPLES = """examples:
+  reid explain transreid                         a run of the study, on images of its test set
+  reid explain personvit --images 12 --parts 8   more images, finer parts
+  reid explain models/market/personvit --dataset msmt17
+  reid explain models/demo/pretrained/personvit  a backbone before any fine-tuning
+
+pictures:
+  attention.png         attention of the class token in the last block: mean, and each head
+  parts.png             patches of many images in clusters; one colour is one cluster
+  correspondences.png   patches of two images of a person that are each other's nearest
+  explain.json          which images these are
+"""
+
+
+def add_explain_command(commands: "Commands[argparse.ArgumentParser]") -> None:
+    """Add `reid explain`."""
+    explain = commands.add_parser(
+        "explain",
+        help="picture what a transformer looks at",
+        description="Picture what a transformer looks at: attention, parts and correspondences of "
+        "its patches. The pictures are added to the MLflow run that trained the model.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    explain.add_argument(
+        "model",
+        metavar="MODEL",
+        help="run of the study, model directory, or pretrained folder or backbone.safetensors",
+    )
+    explain.add_argument(
+        "--dataset", metavar="NAME", help="whose images (default: the test set of the run)"
+    )
+    explain.add_argument(
+        "--images", type=int, default=8, metavar="N", help="images shown, in pairs (default: 8)"
+    )
+    explain.add_argument(
+        "--parts", type=int, default=6, metavar="K", help="clusters of patches (default: 6)"
+    )
+    explain.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="default: reports/<study>/explain/<run>"
+    )
+    explain.add_argument(
+        "--seed", type=int, default=0, metavar="S", help="of images and clusters (default: 0)"
+    )
+    explain.set_defaults(command=_explain)
+
+
+def _explain(options: argparse.Namespace) -> None:
+    from reid.stages.explain import Wanted, explain
+
+    wanted = Wanted(options.dataset, options.images, options.parts, options.seed, options.out)
+    explain(options.model, wanted)

@@ -1,0 +1,69 @@
+"""What every training stage needs: checkpoints of its own, and an MLflow run that goes on."""
+
+import csv
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from reid.errors import ParamsError
+from reid.files import write_whole
+from reid.stages.paths import CHECKPOINTS
+from reid.tracking.run import TrackedRun, start_run
+
+_RUN_ID = "mlflow_run_id"
+
+
+@contextmanager
+def alone(study: str, name: str) -> Iterator[None]:
+    """Keep a second process off the same checkpoints: a killed DVC leaves its stage running."""
+    CHECKPOINTS.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(CHECKPOINTS / f"{study}.{name}.lock", timeout=0):
+            yield
+    except Timeout:
+        raise ParamsError(
+            f"another process is training {name}", "one at a time", "Wait for it, or end it."
+        ) from None
+
+
+def checkpoint_folder(*facts: Any) -> Path:
+    """Return the folder whose name changes with everything that decides the weights."""
+    text = json.dumps(facts, sort_keys=True)
+    return CHECKPOINTS / hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def tracked_run(
+    study: str, name: str, checkpoints: Path, tags: Mapping[str, str], params: Mapping[str, Any]
+) -> TrackedRun:
+    """Start the MLflow run, or go on with the one of the attempt that was stopped."""
+    kept = checkpoints / _RUN_ID
+    run_id = kept.read_text(encoding="utf-8") if kept.exists() else None
+    tracked = start_run(study, name, run_id, tags, params)
+    write_whole(kept, tracked.run_id)
+    return tracked
+
+
+class EpochSink:
+    """Send the numbers of an epoch to MLflow, below a heading of their own."""
+
+    def __init__(self, tracked: TrackedRun, heading: str) -> None:
+        self._tracked, self._heading = tracked, heading
+
+    def log_epoch(self, epoch: int, metrics: dict[str, float]) -> None:
+        """Take the metrics of an epoch, counted from 1."""
+        self._tracked.log_metrics(
+            (f"{self._heading}/{key}", value, epoch) for key, value in metrics.items()
+        )
+
+
+def write_history(path: Path, history: list[dict[str, float]]) -> None:
+    """Write one line per epoch."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(history[0]))
+        writer.writeheader()
+        writer.writerows(history)
