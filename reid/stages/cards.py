@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import reid
-from reid.data.manifest import Manifest
+from reid.data.manifest import EthicsRecord, Manifest
 from reid.methods.base import EmbeddingNetwork
 from reid.methods.model_directory import ModelCard
 from reid.recipe import Recipe
@@ -28,7 +28,7 @@ def model_card(
 ) -> ModelCard:
     """Collect the card; terms that nobody stated are left empty, and the registry refuses them."""
     labelled = manifest.train.drop_duplicates("label").sort_values("label")
-    terms = _terms(manifest, parent)
+    terms = joined_terms(manifest.meta.ethics, parent)
     state = git_state()
     return ModelCard(
         run=run,
@@ -57,7 +57,7 @@ def model_card(
     )
 
 
-class _Terms(NamedTuple):
+class Terms(NamedTuple):
     """Terms of use; empty where nobody stated them."""
 
     licence: str
@@ -66,14 +66,13 @@ class _Terms(NamedTuple):
     acknowledged_by: str
 
 
-def _terms(manifest: Manifest, parent: Parent) -> _Terms:
+def joined_terms(ethics: EthicsRecord | None, parent: Parent) -> Terms:
     """Join the terms of the training data with those of the data that the parent learned from.
 
     Of two different statements both are kept, but a withdrawn dataset marks all that comes of it.
     """
-    ethics = manifest.meta.ethics
     sources = [source for source in (ethics, parent.card) if source is not None]
-    joined = _Terms(*(_joined(sources, name) for name in _Terms._fields))
+    joined = Terms(*(_joined(sources, name) for name in Terms._fields))
     if any(source.status == WITHDRAWN for source in sources):
         return joined._replace(status=WITHDRAWN)
     return joined

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 
 from tests.pipeline.conftest import Project, copy_project
 
-RUNS = ("bot", "transreid")
+RUNS = ("bot", "transreid", "personvit")
 
 
 def chain(run: str, *kinds: str) -> set[str]:

@@ -57,10 +57,11 @@ def workspace(
         "suite": "person",
         "protocols": ["market"],
     }
-    run = {"train": "mine", "test": "mine", "transfer": "mine"}
+    run = {"starts_from": "reid/nn", "train": "mine", "test": "mine", "transfer": "mine"}
     made.edit_study(
         study="wrong",
         datasets={"mine": mine},
+        pretrainings={},
         run_defaults={},
         runs={
             method: {**run, "method": method, "recipe": f"params/methods/{method}/smoke.yaml"}

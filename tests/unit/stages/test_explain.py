@@ -181,9 +181,7 @@ def test_a_pretraining_is_explained_on_images_and_altered_copies(project: Path) 
 
 def test_a_file_of_a_pretraining_needs_a_dataset_if_it_names_none(project: Path) -> None:
     path = save_pretrained_backbone("lup", None) / BACKBONE_FILE
-    with pytest.raises(
-        ParamsError, match="lup_pretraining does not say .* Name one with"
-    ):
+    with pytest.raises(ParamsError, match=r"lup_pretraining does not say .* Name one with"):
         explain(str(path), SMALL)
     explain(str(path), Wanted(dataset=LABELLED, images=2, folder=Path("out/d")))
     assert record(Path("out/d"))["dataset"] == LABELLED

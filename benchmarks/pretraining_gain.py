@@ -1,0 +1,231 @@
+"""Does pretraining help? Fine-tuned from ours against from scratch, on generated worlds.
+
+For each seed an unlabelled world is pretrained on, with masked image modelling and without (plain
+DINO), and the labelled bench world of that seed is fine-tuned on: from fresh weights, and from the
+backbone of every epoch of both pretrainings. All fine-tunings of a seed have the same recipe,
+budget and seed, on one thread each. Prints mAP as mean and standard deviation over the seeds,
+and draws mAP against epochs of pretraining.
+
+What is finished is kept in --folder, so that a second call goes on. An hour on two cores.
+"""
+
+import argparse
+import csv
+import json
+import os
+import statistics
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import torch
+from matplotlib import pyplot as plt
+
+from reid.data.images import TEST_RESAMPLING, TRAIN_RESAMPLING, ImageTable, image_facts
+from reid.data.indexing import build_manifest
+from reid.data.manifest import Manifest
+from reid.data.readers import read_layout
+from reid.data.storage import Storage, open_storage
+from reid.data.synthetic import WorldSpec, build_world
+from reid.methods.base import DataFacts
+from reid.methods.embedding import embed_images
+from reid.methods.registry import METHODS, build_network, load_recipe
+from reid.pretrain.distillation import build_distillation
+from reid.pretrain.recipe import load_pretrain_recipe
+from reid.progress import silent
+from reid.retrieval.foreign.evaluation import evaluate_features
+from reid.training.loop import fit
+from reid.training.pretraining import KEPT, pretrain
+
+PARAMS = Path(__file__).parents[1] / "params"
+OBJECTIVES: dict[str, dict[str, Any]] = {"mim": {}, "dino": {"loss": {"lambda2": 0.0}}}
+SCRATCH = "scratch"
+NAMES = {"mim": "DINO + masked images", "dino": "DINO alone", SCRATCH: "from scratch"}
+
+
+class Quiet:
+    """Takes the numbers of an epoch and drops them."""
+
+    def log_epoch(self, epoch: int, metrics: dict[str, float]) -> None:
+        """Drop the metrics of an epoch."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is run.
+
+    Args:
+        folder: Worlds, backbones and results.
+        epochs: Of pretraining.
+        fine_epochs: Of fine-tuning.
+    """
+
+    folder: Path
+    epochs: int
+    fine_epochs: int
+
+    def backbone(self, objective: str, seed: int, epoch: int) -> Path:
+        """Where a pretraining keeps the backbone of an epoch."""
+        return self.folder / f"{objective}_{seed}" / KEPT / f"epoch_{epoch:04d}.safetensors"
+
+    def result(self, objective: str, seed: int, epoch: int) -> Path:
+        """Where the scores of a fine-tuning are written."""
+        return self.folder / "results" / f"{objective}_{seed}_{epoch:04d}.json"
+
+
+def world(plan: Plan, spec: WorldSpec) -> tuple[Manifest, Storage]:
+    """Make and index a world, or open the one that is there."""
+    root = plan.folder / f"world_{spec.size}_{spec.seed}"
+    index = root.with_suffix(".parquet")
+    if not index.exists():
+        build_world(spec, root, 1)
+        storage = open_storage(root)
+        reading = read_layout("synthetic", storage)
+        build_manifest(reading, storage, root.name, index, root.with_suffix(".sqlite"))
+    return Manifest.load(index), open_storage(root)
+
+
+def run_pretraining(plan: Plan, objective: str, seed: int) -> None:
+    """Pretrain, keeping the backbone of every epoch."""
+    torch.set_num_threads(1)
+    changes = {"epochs": plan.epochs, "keep_every": 1, **OBJECTIVES[objective]}
+    recipe = load_pretrain_recipe(PARAMS / "pretrain/demo.yaml", changes)
+    manifest, storage = world(plan, WorldSpec("pretrain", "AB", 100 + seed, kind="unlabelled"))
+    rows = manifest.rows("pretrain")
+    facts = image_facts(manifest, rows.index.to_numpy(), ())
+    size = recipe.views.source_size
+    table = ImageTable(storage, rows["path"].tolist(), facts, *size, TRAIN_RESAMPLING)
+    torch.manual_seed(seed)
+    folder = plan.folder / f"{objective}_{seed}"
+    history = pretrain(build_distillation(recipe), recipe, table, seed, folder, Quiet())
+    with (folder / "history.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(history[0]))
+        writer.writeheader()
+        writer.writerows(history)
+
+
+def run_fine_tuning(plan: Plan, objective: str, seed: int, epoch: int) -> None:
+    """Fine-tune on the bench world of a seed and score it."""
+    torch.set_num_threads(1)
+    schedule = {"epochs": plan.fine_epochs, "warmup_epochs": 2}
+    recipe = load_recipe(PARAMS / "methods/personvit/demo.yaml", {"schedule": schedule})
+    manifest, storage = world(plan, WorldSpec("bench", "A", seed))
+
+    def table(rows: Any, resampling: Any) -> ImageTable:
+        facts = image_facts(manifest, rows.index.to_numpy(), manifest.train_cameras)
+        size = (recipe.image.height, recipe.image.width)
+        return ImageTable(storage, rows["path"].tolist(), facts, *size, resampling)
+
+    torch.manual_seed(seed)
+    facts = DataFacts(manifest.num_classes, manifest.num_cameras, manifest.num_views)
+    network = build_network(recipe, facts)
+    if objective != SCRATCH:
+        METHODS["personvit"].load_pretrained(network, plan.backbone(objective, seed, epoch))
+    labels = [int(label) for label in manifest.train["label"]]
+    with tempfile.TemporaryDirectory() as scratch:
+        train = table(manifest.train, TRAIN_RESAMPLING)
+        history = fit(network, recipe, train, labels, seed, Path(scratch), Quiet())
+    query, gallery = (manifest.rows(split) for split in ("query", "gallery"))
+    features = [
+        embed_images(network, recipe, table(rows, TEST_RESAMPLING), silent)[0]
+        for rows in (query, gallery)
+    ]
+    ids = (rows[key].to_numpy(np.int64) for key in ("pid", "camid") for rows in (query, gallery))
+    arrays: list[Any] = [*features, *ids]
+    found = evaluate_features(*arrays)
+    figures = dict(found.scores["plain"].figures())
+    target = plan.result(objective, seed, epoch)
+    target.parent.mkdir(exist_ok=True)
+    target.write_text(json.dumps({**figures, "loss": history[-1]["loss"]}), encoding="utf-8")
+
+
+def run_all(plan: Plan, seeds: list[int], jobs: int) -> None:
+    """Run what is missing: first the pretrainings, then the fine-tunings."""
+    begun = time.monotonic()
+    pretrainings = [(objective, seed) for seed in seeds for objective in OBJECTIVES]
+    fine = [(SCRATCH, seed, 0) for seed in seeds] + [
+        (objective, seed, epoch)
+        for epoch in range(plan.epochs, 0, -1)
+        for objective, seed in pretrainings
+    ]
+    for task, calls in (
+        (run_pretraining, [c for c in pretrainings if not plan.backbone(*c, plan.epochs).exists()]),
+        (run_fine_tuning, [c for c in fine if not plan.result(*c).exists()]),
+    ):
+        # a spawned process inherits no threads, and as many as asked for share the cores
+        with ProcessPoolExecutor(jobs, get_context("spawn"), max_tasks_per_child=1) as pool:
+            waiting = {pool.submit(task, plan, *call): call for call in calls}
+            for number, done in enumerate(as_completed(waiting), start=1):
+                done.result()
+                minutes = (time.monotonic() - begun) / 60
+                print(f"{waiting[done]} done, {number}/{len(calls)}, {minutes:.1f} min", flush=True)
+
+
+def scores(plan: Plan, objective: str, seeds: list[int], epoch: int) -> list[float]:
+    """Return the mAP of each seed in percent."""
+    texts = (plan.result(objective, s, epoch).read_text(encoding="utf-8") for s in seeds)
+    return [100 * float(json.loads(text)["mAP"]) for text in texts]
+
+
+def report(plan: Plan, seeds: list[int]) -> None:
+    """Print the table and draw the curves."""
+    fresh = scores(plan, SCRATCH, seeds, 0)
+    print(f"{'start':24} {'epochs':>6}  mAP each seed, mean ± standard deviation; gain on scratch")
+    for objective in (SCRATCH, *OBJECTIVES):
+        for epoch in [0] if objective == SCRATCH else range(1, plan.epochs + 1):
+            found = scores(plan, objective, seeds, epoch)
+            gains = [a - b for a, b in zip(found, fresh, strict=True)]
+            each = " ".join(f"{value:5.1f}" for value in found)
+            print(f"{NAMES[objective]:24} {epoch:6}  {each}  {_spread(found)}; {_spread(gains)}")
+    draw(plan, seeds, fresh)
+
+
+def _spread(values: list[float]) -> str:
+    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+    return f"{statistics.fmean(values):5.1f} ± {deviation:.1f}"
+
+
+def draw(plan: Plan, seeds: list[int], fresh: list[float]) -> None:
+    """Draw mAP after fine-tuning against epochs of pretraining."""
+    mpl.use("agg")
+    figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
+    for objective, marker in zip(OBJECTIVES, "os", strict=True):
+        table = np.array(
+            [fresh] + [scores(plan, objective, seeds, epoch) for epoch in range(1, plan.epochs + 1)]
+        )
+        deviation = table.std(axis=1, ddof=1) if len(seeds) > 1 else None
+        epochs = range(plan.epochs + 1)
+        label = NAMES[objective]
+        axes.errorbar(epochs, table.mean(axis=1), deviation, marker=marker, capsize=3, label=label)
+    axes.axhline(statistics.fmean(fresh), color="grey", linestyle=":", label=NAMES[SCRATCH])
+    axes.set_xlabel("epochs of pretraining")
+    axes.set_ylabel("mAP after fine-tuning, %")
+    axes.set_title(f"bench worlds of seeds {', '.join(map(str, seeds))}; bars: standard deviation")
+    axes.legend()
+    figure.savefig(plan.folder / "pretraining_gain.png", dpi=150)
+    print(plan.folder / "pretraining_gain.png")
+
+
+def main() -> None:
+    """Run and report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, default=Path(".reid/pretraining_gain"))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[21, 22, 23])
+    parser.add_argument("--epochs", type=int, default=6, help="of pretraining (default: 6)")
+    parser.add_argument("--fine-epochs", type=int, default=12, help="of fine-tuning (default: 12)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    given = parser.parse_args()
+    given.folder.mkdir(parents=True, exist_ok=True)
+    plan = Plan(given.folder, given.epochs, given.fine_epochs)
+    run_all(plan, given.seeds, given.jobs)
+    report(plan, given.seeds)
+
+
+if __name__ == "__main__":
+    main()
