@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 # what a stage has between SIGTERM and SIGKILL
 GRACE_SECONDS = 2.0
@@ -35,9 +36,30 @@ def _stop_at_end_of_input(stopping: threading.Event) -> None:
         pass
     stopping.set()
     os.killpg(0, signal.SIGTERM)
-    time.sleep(GRACE_SECONDS)
+    end = time.monotonic() + GRACE_SECONDS
+    while time.monotonic() < end and _others_live():
+        time.sleep(0.02)
     # this process too: nobody is left to hear its exit status
     os.killpg(0, signal.SIGKILL)
+
+
+def _others_live() -> bool:
+    """Tell whether another process of the group lives; yes where there is no /proc to say."""
+    processes = Path("/proc")
+    if not (processes / "self").exists():
+        return True
+    own = os.getpgid(0)
+    for entry in processes.iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            text = (entry / "stat").read_text(encoding="utf-8", errors="replace")
+        except OSError:  # it has just ended
+            continue
+        state, _, group = text.rpartition(")")[2].split()[:3]
+        if int(group) == own and state != "Z":
+            return True
+    return False
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from reid.pretrain.crop import draw_boxes
 from reid.pretrain.mask import draw_masks
 from reid.pretrain.recipe import PretrainRecipe, Range, ViewsRecipe
 
-FLIP, JITTER, GREY = 0.5, 0.8, 0.2
+FLIP, JITTER = 0.5, 0.8
 GAINS = (0.4, 0.4, 0.2)  # largest relative change of brightness, contrast and saturation
 TURN = 0.1  # largest turn of the hue, of a full circle
 
@@ -102,11 +102,11 @@ def _draw_crops(
         boxes=boxes.view(len(kinds), images, 4),
         flip=uniform() < FLIP,
         jitter=uniform() < JITTER,
-        grey=uniform() < GREY,
+        grey=uniform() < views.grey,
         blur=uniform() < torch.tensor([kind.blur for kind in kinds]).view(-1, 1),
         solarise=uniform() < torch.tensor([kind.solarise for kind in kinds]).view(-1, 1),
-        gains=1 + torch.tensor(GAINS) * (2 * uniform(3) - 1),
-        turn=TURN * (2 * uniform() - 1),
+        gains=1 + views.jitter * torch.tensor(GAINS) * (2 * uniform(3) - 1),
+        turn=views.jitter * TURN * (2 * uniform() - 1),
         sigma=views.blur[0] + (views.blur[1] - views.blur[0]) * uniform(),
         order=torch.randperm(4, generator=generator),
     )

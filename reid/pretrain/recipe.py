@@ -29,6 +29,9 @@ class ViewsRecipe(Params):
         aspect: Smallest and largest width over height of a crop, in pixels of the image. The
             default is 3/4 to 4/3 of an upright person's 1 to 2, so that nobody is squeezed.
         blur: Smallest and largest width of the blur in pixels of the crop.
+        jitter: Strength of the changes of brightness, contrast, saturation and hue; 1 is published.
+            Less of it leaves in the features what clothes' colours say about a person.
+        grey: Share of the crops without colour.
         mean, std: Normalisation.
     """
 
@@ -40,6 +43,8 @@ class ViewsRecipe(Params):
     local_scale: Range = (0.05, 0.4)
     aspect: Range = (0.375, 2 / 3)
     blur: Range = (0.1, 2.0)
+    jitter: float = Field(1.0, ge=0, le=1)
+    grey: float = Field(0.2, ge=0, le=1)
     mean: Triple = (0.485, 0.456, 0.406)
     std: Triple = (0.229, 0.224, 0.225)
 

@@ -93,6 +93,9 @@ def test_changes_come_with_their_probability() -> None:
     largest = torch.tensor([0.4, 0.4, 0.2])
     assert (gains.abs().amax(dim=(0, 1)) <= largest).all()
     assert (gains.abs().amax(dim=(0, 1)) > 0.9 * largest).all()
+    weak = draw(recipe(views={"jitter": 0.5, "grey": 0.0}), many, 0).local_crops
+    torch.testing.assert_close(weak.gains - 1, gains / 2)
+    assert not weak.grey.any()
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.yaml")), ids=lambda path: path.stem)
