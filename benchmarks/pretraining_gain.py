@@ -64,11 +64,18 @@ class Plan:
         folder: Worlds, backbones and results.
         epochs: Of pretraining.
         fine_epochs: Of fine-tuning.
+        every: Each so many epochs of pretraining one fine-tuning starts.
     """
 
     folder: Path
     epochs: int
     fine_epochs: int
+    every: int
+
+    @property
+    def points(self) -> range:
+        """The epochs of pretraining whose backbones are fine-tuned."""
+        return range(self.every, self.epochs + 1, self.every)
 
     def backbone(self, objective: str, seed: int, epoch: int) -> Path:
         """Where a pretraining keeps the backbone of an epoch."""
@@ -94,7 +101,7 @@ def world(plan: Plan, spec: WorldSpec) -> tuple[Manifest, Storage]:
 def run_pretraining(plan: Plan, objective: str, seed: int) -> None:
     """Pretrain, keeping the backbone of every epoch."""
     torch.set_num_threads(1)
-    changes = {"epochs": plan.epochs, "keep_every": 1, **OBJECTIVES[objective]}
+    changes = {"epochs": plan.epochs, "keep_every": plan.every, **OBJECTIVES[objective]}
     recipe = load_pretrain_recipe(PARAMS / "pretrain/demo.yaml", changes)
     manifest, storage = world(plan, WorldSpec("pretrain", "AB", 100 + seed, kind="unlabelled"))
     rows = manifest.rows("pretrain")
@@ -151,7 +158,7 @@ def run_all(plan: Plan, seeds: list[int], jobs: int) -> None:
     pretrainings = [(objective, seed) for seed in seeds for objective in OBJECTIVES]
     fine = [(SCRATCH, seed, 0) for seed in seeds] + [
         (objective, seed, epoch)
-        for epoch in range(plan.epochs, 0, -1)
+        for epoch in reversed(plan.points)
         for objective, seed in pretrainings
     ]
     for task, calls in (
@@ -178,7 +185,7 @@ def report(plan: Plan, seeds: list[int]) -> None:
     fresh = scores(plan, SCRATCH, seeds, 0)
     print(f"{'start':24} {'epochs':>6}  mAP each seed, mean ± standard deviation; gain on scratch")
     for objective in (SCRATCH, *OBJECTIVES):
-        for epoch in [0] if objective == SCRATCH else range(1, plan.epochs + 1):
+        for epoch in [0] if objective == SCRATCH else plan.points:
             found = scores(plan, objective, seeds, epoch)
             gains = [a - b for a, b in zip(found, fresh, strict=True)]
             each = " ".join(f"{value:5.1f}" for value in found)
@@ -196,11 +203,9 @@ def draw(plan: Plan, seeds: list[int], fresh: list[float]) -> None:
     mpl.use("agg")
     figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
     for objective, marker in zip(OBJECTIVES, "os", strict=True):
-        table = np.array(
-            [fresh] + [scores(plan, objective, seeds, epoch) for epoch in range(1, plan.epochs + 1)]
-        )
+        table = np.array([fresh] + [scores(plan, objective, seeds, epoch) for epoch in plan.points])
         deviation = table.std(axis=1, ddof=1) if len(seeds) > 1 else None
-        epochs = range(plan.epochs + 1)
+        epochs = [0, *plan.points]
         label = NAMES[objective]
         axes.errorbar(epochs, table.mean(axis=1), deviation, marker=marker, capsize=3, label=label)
     axes.axhline(statistics.fmean(fresh), color="grey", linestyle=":", label=NAMES[SCRATCH])
@@ -218,11 +223,12 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path(".reid/pretraining_gain"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[21, 22, 23])
     parser.add_argument("--epochs", type=int, default=6, help="of pretraining (default: 6)")
+    parser.add_argument("--every", type=int, default=2, help="epochs between fine-tunings (2)")
     parser.add_argument("--fine-epochs", type=int, default=12, help="of fine-tuning (default: 12)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
-    plan = Plan(given.folder, given.epochs, given.fine_epochs)
+    plan = Plan(given.folder, given.epochs, given.fine_epochs, given.every)
     run_all(plan, given.seeds, given.jobs)
     report(plan, given.seeds)
 

@@ -48,6 +48,7 @@ DEPLOYMENTS = {
     "pipeline/ablations",
     "pipeline/active",
     "validate/active",
+    "pretrain/active",
     "train/active",
     "evaluate/active",
     "register/active",
