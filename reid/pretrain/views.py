@@ -11,9 +11,12 @@ from torch import Tensor
 
 from reid.pretrain.colour import blur, grey, jitter, solarise
 from reid.pretrain.crop import resize_boxes
+from reid.pretrain.cut_kernels import cut_crops
 from reid.pretrain.distillation import Views
 from reid.pretrain.draws import CropDraws, Draws
 from reid.pretrain.recipe import ViewsRecipe
+
+_Cut = Callable[[CropDraws, tuple[int, int]], Tensor]
 
 
 def cut_views(images: Tensor, draws: Draws, recipe: ViewsRecipe) -> Views:
@@ -23,13 +26,37 @@ def cut_views(images: Tensor, draws: Draws, recipe: ViewsRecipe) -> Views:
         images: [B, 3, H, W] uint8.
         draws: What was drawn for them.
     """
+    cut = _cutter(images, recipe)
+    return Views(
+        cut(draws.global_crops, recipe.global_size),
+        cut(draws.local_crops, recipe.local_size),
+        draws.mask,
+    )
+
+
+def _cutter(images: Tensor, recipe: ViewsRecipe) -> _Cut:
+    """Return what cuts crops of a size: compiled loops on the CPU, PyTorch elsewhere."""
+    if images.device.type == "cpu":
+        return lambda draws, size: cut_crops(images, draws, size, recipe)
     pixels = images.float() / 255
-    with torch.autocast(images.device.type, enabled=False):  # pixels keep their digits
-        return Views(
-            _crops(pixels, draws.global_crops, recipe.global_size, recipe),
-            _crops(pixels, draws.local_crops, recipe.local_size, recipe),
-            draws.mask,
-        )
+    return lambda draws, size: crops_by_torch(pixels, draws, size, recipe)
+
+
+def crops_by_torch(
+    pixels: Tensor, draws: CropDraws, size: tuple[int, int], recipe: ViewsRecipe
+) -> Tensor:
+    """Cut V crops of each image with operations on whole batches, on any device.
+
+    Args:
+        pixels: [B, 3, H, W] in 0 to 1.
+        draws: What happens to the crops.
+        size: Their height and width.
+
+    Returns:
+        [V, B, 3, *size] float, normalised.
+    """
+    with torch.autocast(pixels.device.type, enabled=False):  # pixels keep their digits
+        return _crops(pixels, draws, size, recipe)
 
 
 def _crops(pixels: Tensor, draws: CropDraws, size: tuple[int, int], recipe: ViewsRecipe) -> Tensor:

@@ -1,0 +1,118 @@
+"""All that happens to a crop on the CPU, compiled, one crop after another in each thread.
+
+A crop stays in the cache of its core from the first change to the last, and is worked out alone:
+neither the other images nor the number of threads change a bit of it. PyTorch's operations, which
+other devices use, walk through the memory of the whole batch at each change.
+"""
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from reid.pretrain.colour import REACH
+from reid.pretrain.colour_kernels import (
+    ALL,
+    NONE,
+    blend_crop,
+    blur_crop,
+    jitter_crop,
+    normalise_crop,
+    solarise_crop,
+)
+from reid.pretrain.crop_kernels import ByteArray, resize_box
+from reid.pretrain.draws import CropDraws
+from reid.pretrain.recipe import ViewsRecipe
+from reid.retrieval.compiled import compiled_reduction
+from reid.retrieval.features import FloatArray, IntArray
+
+BoolArray = npt.NDArray[np.bool_]
+_SHARES = 4  # of the crops for each thread, because crops differ in cost
+
+
+class _Arrays(NamedTuple):
+    """The fields of `CropDraws`."""
+
+    boxes: FloatArray
+    flip: BoolArray
+    jitter: BoolArray
+    grey: BoolArray
+    blur: BoolArray
+    solarise: BoolArray
+    gains: FloatArray
+    turn: FloatArray
+    sigma: FloatArray
+    order: IntArray
+
+
+def cut_crops(
+    images: Tensor, draws: CropDraws, size: tuple[int, int], recipe: ViewsRecipe
+) -> Tensor:
+    """Cut V crops of each image, in as many threads as PyTorch uses.
+
+    Args:
+        images: [B, 3, H, W] uint8 on the CPU.
+        draws: What happens to the crops.
+        size: Their height and width.
+
+    Returns:
+        [V, B, 3, *size] float, normalised.
+    """
+    crops = torch.empty(*draws.flip.shape, 3, *size)
+    arrays = _Arrays(*(tensor.contiguous().numpy() for tensor in draws))
+    mean, std = (np.array(triple, np.float32) for triple in (recipe.mean, recipe.std))
+    reach = math.ceil(REACH * recipe.blur[1])
+    _share_out(
+        draws.flip.numel(), images.contiguous().numpy(), arrays, reach, mean, std, crops.numpy()
+    )
+    return crops
+
+
+def _share_out(count: int, *arguments: Any) -> None:
+    """Cut consecutive shares of the crops in threads."""
+    threads = min(torch.get_num_threads(), count)
+    if threads <= 1:
+        _cut_some(0, count, *arguments)
+        return
+    shares = min(count, _SHARES * threads)
+    bounds = [count * share // shares for share in range(shares + 1)]
+    with ThreadPoolExecutor(threads) as pool:
+        jobs = [pool.submit(_cut_some, *bound, *arguments) for bound in pairwise(bounds)]
+    for job in jobs:
+        job.result()
+
+
+@compiled_reduction
+def _cut_some(
+    start: int,
+    stop: int,
+    images: ByteArray,
+    draws: _Arrays,
+    reach: int,
+    mean: FloatArray,
+    std: FloatArray,
+    crops: FloatArray,
+) -> None:
+    """Cut crops `start` to `stop`, counted image by image, so that an image stays in the cache."""
+    views, _, _, height, width = crops.shape
+    lines = np.empty((3, images.shape[3]), np.float32)
+    room = np.empty((2, (height + 2 * reach) * (width + 2 * reach)), np.float32)
+    for number in range(start, stop):
+        image, view = divmod(number, views)
+        crop = crops[view, image]
+        resize_box(images[image], draws.boxes[view, image], draws.flip[view, image], crop, lines)
+        pixels = crop.reshape(3, height * width)
+        if draws.jitter[view, image]:
+            jitter_crop(pixels, draws.gains[view, image], draws.turn[view, image], draws.order)
+        if draws.grey[view, image]:
+            blend_crop(pixels, NONE, ALL, NONE)  # the luma alone
+        if draws.blur[view, image]:
+            blur_crop(crop, draws.sigma[view, image], reach, room)
+        if draws.solarise[view, image]:
+            solarise_crop(pixels)
+        normalise_crop(pixels, mean, std)
