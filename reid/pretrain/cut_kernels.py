@@ -6,9 +6,7 @@ other devices use, walk through the memory of the whole batch at each change.
 """
 
 import math
-from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,11 +26,10 @@ from reid.pretrain.colour_kernels import (
 from reid.pretrain.crop_kernels import ByteArray, resize_box
 from reid.pretrain.draws import CropDraws
 from reid.pretrain.recipe import ViewsRecipe
-from reid.retrieval.compiled import compiled_reduction
+from reid.retrieval.compiled import compiled_reduction, over_rows
 from reid.retrieval.features import FloatArray, IntArray
 
 BoolArray = npt.NDArray[np.bool_]
-_SHARES = 4  # of the crops for each thread, because crops differ in cost
 
 
 class _Arrays(NamedTuple):
@@ -67,24 +64,9 @@ def cut_crops(
     arrays = _Arrays(*(tensor.contiguous().numpy() for tensor in draws))
     mean, std = (np.array(triple, np.float32) for triple in (recipe.mean, recipe.std))
     reach = math.ceil(REACH * recipe.blur[1])
-    _share_out(
-        draws.flip.numel(), images.contiguous().numpy(), arrays, reach, mean, std, crops.numpy()
-    )
+    arguments = (images.contiguous().numpy(), arrays, reach, mean, std, crops.numpy())
+    over_rows(_cut_some, draws.flip.numel(), *arguments, threads=torch.get_num_threads())
     return crops
-
-
-def _share_out(count: int, *arguments: Any) -> None:
-    """Cut consecutive shares of the crops in threads."""
-    threads = min(torch.get_num_threads(), count)
-    if threads <= 1:
-        _cut_some(0, count, *arguments)
-        return
-    shares = min(count, _SHARES * threads)
-    bounds = [count * share // shares for share in range(shares + 1)]
-    with ThreadPoolExecutor(threads) as pool:
-        jobs = [pool.submit(_cut_some, *bound, *arguments) for bound in pairwise(bounds)]
-    for job in jobs:
-        job.result()
 
 
 @compiled_reduction

@@ -40,15 +40,18 @@ def thread_count() -> int:
     return os.cpu_count() or 1
 
 
-def over_rows(kernel: Callable[..., Any], rows: int, *arguments: Any) -> None:
+def over_rows(
+    kernel: Callable[..., Any], rows: int, *arguments: Any, threads: int | None = None
+) -> None:
     """Call `kernel(start, stop, *arguments)` on consecutive shares of `rows` rows, in threads.
 
     Args:
         kernel: A compiled function that touches only its own rows of what it writes.
         rows: Number of rows to share out.
         arguments: Passed on unchanged.
+        threads: At most so many; None for as many as there are cores.
     """
-    threads = min(thread_count(), rows)
+    threads = min(threads or thread_count(), rows)
     if threads <= 1:
         kernel(0, rows, *arguments)
         return

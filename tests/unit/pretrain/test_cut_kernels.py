@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Generator, Tensor
 
-from reid.pretrain import cut_kernels
 from reid.pretrain.crop import draw_boxes
 from reid.pretrain.cut_kernels import cut_crops
 from reid.pretrain.draws import CropDraws
@@ -127,7 +126,7 @@ def test_neither_threads_nor_neighbours_change_a_bit(monkeypatch: pytest.MonkeyP
 
 def test_one_thread_starts_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
-    monkeypatch.delattr(cut_kernels, "ThreadPoolExecutor")
+    monkeypatch.delattr("reid.retrieval.compiled.ThreadPoolExecutor")
     assert cut_crops(noise(20, 10), drawn((20, 10)), (8, 4), PLAIN).isfinite().all()
 
 
