@@ -75,6 +75,8 @@ def select(
     """
     if not 0 < share <= 1:
         raise ParamsError(f"share {share}", "more than 0 and at most 1", "Correct the share.")
+    if share == 1 and scores is None:
+        return np.arange(len(paths))
     values = _draws(paths, seed) if scores is None else scores.of(paths)
     order = np.array(sorted(range(len(paths)), key=paths.__getitem__), np.int64)
     best = order[np.argsort(-values[order], kind="stable")]

@@ -1,5 +1,6 @@
 """Stage `pretrain@<name>`: a backbone from unlabelled images, and all that it grew from."""
 
+import hashlib
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -101,7 +102,8 @@ def _task(name: str) -> _Task:
     rows = _rows(entry, manifest, study.seed)
     parent = "" if entry.starts_from == FRESH else sha256(parent_file(entry.starts_from))
     facts = (study.study, name, study.seed, recipe.model_dump(mode="json"), manifest.digest)
-    checkpoints = checkpoint_folder(*facts, [int(row) for row in rows], parent)
+    chosen = hashlib.sha256(rows.tobytes()).hexdigest()  # of millions of rows
+    checkpoints = checkpoint_folder(*facts, chosen, parent)
     return _Task(study, name, entry, recipe, manifest, rows, checkpoints)
 
 

@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from reid.data.images import ImageTable
 from reid.data.samplers.shuffled import BatchPlan, ShuffledBatchSampler
+from reid.errors import ParamsError
 from reid.pretrain.collapse import CollapseMonitor, measure, require_finite
 from reid.pretrain.distillation import SelfDistillation, follow
 from reid.pretrain.draws import Draws, draw
@@ -204,10 +205,15 @@ def pretrain(
         One row per epoch: epoch, learning rate, mean of every loss, health of the teacher.
 
     Raises:
-        ParamsError: fp16 without a GPU, or processes that do not divide the batch.
+        ParamsError: fp16 without a GPU, no device, or processes that do not divide the batch.
+        DataError: Fewer images than a batch.
         TrainingError: The loss is no number, or the teacher has collapsed.
     """
     require_precision(recipe.precision)
+    if devices < 1:
+        raise ParamsError(f"{devices} devices", "at least 1", "Correct --devices or REID_DEVICES.")
+    # refuses here, before other processes are started, what it would refuse in all of them
+    ShuffledBatchSampler(len(table), recipe.batch, seed, 0, 0, devices)
     checkpoints.mkdir(parents=True, exist_ok=True)
     history = History(sink)
     keep = _KeepBackbone(checkpoints / KEPT, recipe)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from reid.data.images import ImageFacts, ImageTable
 from reid.data.storage import open_storage
-from reid.errors import DataError, TrainingError
+from reid.errors import DataError, ParamsError, TrainingError
 from reid.methods.base import DataFacts
 from reid.methods.personvit import METHOD, PersonVit, PersonVitRecipe
 from reid.nn.backbone_file import read_facts
@@ -168,3 +168,14 @@ def test_a_batch_larger_than_the_data(table: ImageTable, tmp_path: Path) -> None
     made = recipe(batch=64)
     with pytest.raises(DataError, match="20 images for pretraining; expected at least 64"):
         pretrain(build(made), made, table, 0, tmp_path, Sink())
+
+
+@pytest.mark.parametrize(
+    ("devices", "message"),
+    [(0, "0 devices; expected at least 1"), (3, "batch is 8 with 3 processes; expected a mult")],
+)
+def test_devices_that_cannot_share_a_batch(
+    devices: int, message: str, table: ImageTable, tmp_path: Path
+) -> None:
+    with pytest.raises(ParamsError, match=message):
+        pretrain(build(recipe()), recipe(), table, 0, tmp_path, Sink(), devices)
