@@ -10,7 +10,6 @@ in a process of its own.
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -202,7 +201,7 @@ def measure_here(variant: str, backbone: str, batch: int) -> None:
     recipe = recipe_of(backbone)
     loss = {"ours": our_loss, "baseline": plain_loss, "teacher": our_loss}[variant]
     step, views = Step(recipe, loss, bf16=False), some_views(recipe, batch, 0)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = process_memory("VmRSS")
     if variant == "teacher":
         with torch.no_grad():
             step.pair.teacher.head.vectors(
@@ -211,7 +210,13 @@ def measure_here(variant: str, backbone: str, batch: int) -> None:
     else:
         for _ in range(2):
             step(views)
-    print(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+    print(process_memory("VmHWM") - before)
+
+
+def process_memory(name: str) -> int:
+    """Return bytes of this process: `VmRSS` now, `VmHWM` at most so far."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
 
 def main() -> None:
