@@ -84,6 +84,10 @@ _BLOCK = 20_000
 _REBUILD = "Build the manifest again with `reid data build`."
 
 
+WITHDRAWN = "withdrawn"
+"""Status of data that its authors took back."""
+
+
 @dataclasses.dataclass(frozen=True)
 class EthicsRecord:
     """Under which terms the people shown may be used.

@@ -9,8 +9,8 @@ from typing import cast
 
 import numpy as np
 
+from reid.compiled import compiled_reduction
 from reid.pretrain.colour import LUMA, THRESHOLD
-from reid.retrieval.compiled import compiled_reduction
 from reid.retrieval.features import FloatArray, IntArray
 
 

@@ -9,7 +9,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from reid.retrieval.compiled import compiled_reduction
+from reid.compiled import compiled_reduction
 from reid.retrieval.features import FloatArray
 
 ByteArray = npt.NDArray[np.uint8]

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from reid.compiled import compiled_reduction, over_rows
 from reid.pretrain.colour import REACH
 from reid.pretrain.colour_kernels import (
     ALL,
@@ -26,7 +27,6 @@ from reid.pretrain.colour_kernels import (
 from reid.pretrain.crop_kernels import ByteArray, resize_box
 from reid.pretrain.draws import CropDraws
 from reid.pretrain.recipe import ViewsRecipe
-from reid.retrieval.compiled import compiled_reduction, over_rows
 from reid.retrieval.features import FloatArray, IntArray
 
 BoolArray = npt.NDArray[np.bool_]

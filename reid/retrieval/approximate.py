@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from reid.compiled import compiled, over_tasks
 from reid.progress import Advance, silent
-from reid.retrieval.compiled import compiled, over_tasks
 from reid.retrieval.distance import distance_blocks
 from reid.retrieval.features import FeatureRows, FloatArray, IntArray
 from reid.retrieval.neighbours import SPARE, Neighbours, refined

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from reid.compiled import compiled, over_rows
 from reid.errors import EvaluationError
-from reid.retrieval.compiled import compiled, over_rows
 from reid.retrieval.features import DoubleArray, IntArray
 from reid.retrieval.labels import EXCLUSIONS, JUNK, Labels, SamePerson, excluded
 from reid.retrieval.ranking import Block, refuse

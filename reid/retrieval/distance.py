@@ -12,8 +12,8 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from reid.compiled import compiled, compiled_reduction, over_tasks
 from reid.errors import EvaluationError
-from reid.retrieval.compiled import compiled, compiled_reduction, over_tasks
 from reid.retrieval.features import DoubleArray, FeatureRows, FloatArray
 
 Metric = Literal["squared_euclidean", "cosine"]

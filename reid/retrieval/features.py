@@ -5,8 +5,8 @@ import copy
 import numpy as np
 import numpy.typing as npt
 
+from reid.compiled import compiled, compiled_reduction, over_rows
 from reid.errors import EvaluationError
-from reid.retrieval.compiled import compiled, compiled_reduction, over_rows
 from reid.retrieval.precision import Stored, as_float32, as_stored
 
 FloatArray = npt.NDArray[np.float32]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reid.retrieval.compiled import compiled, over_rows
+from reid.compiled import compiled, over_rows
 from reid.retrieval.features import DoubleArray, FloatArray, IntArray
 from reid.retrieval.pair_distances import IndexArray
 from reid.retrieval.sorting import sort_pairs

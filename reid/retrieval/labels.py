@@ -6,8 +6,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from reid.compiled import compiled
 from reid.errors import EvaluationError
-from reid.retrieval.compiled import compiled
 from reid.retrieval.features import IntArray
 
 Exclusion = Literal["none", "same_person_and_camera", "same_camera"]

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from reid.compiled import thread_count
 from reid.errors import EvaluationError
-from reid.retrieval.compiled import thread_count
 from reid.retrieval.distance import TILE
 from reid.retrieval.neighbours import SPARE
 from reid.retrieval.pair_distances import GATHERED

@@ -18,8 +18,8 @@ from threading import Lock
 import numpy as np
 import numpy.typing as npt
 
+from reid.compiled import compiled, compiled_reduction, over_rows, over_tasks
 from reid.progress import Advance, silent
-from reid.retrieval.compiled import compiled, compiled_reduction, over_rows, over_tasks
 from reid.retrieval.distance import tile_buffer, tile_distances, tile_starts
 from reid.retrieval.features import FeatureRows, FloatArray, IntArray
 from reid.retrieval.pair_distances import IndexArray, sparse_distances

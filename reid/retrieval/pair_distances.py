@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from reid.retrieval.compiled import compiled, over_rows
+from reid.compiled import compiled, over_rows
 from reid.retrieval.distance import squared_distance
 from reid.retrieval.features import FeatureRows, FloatArray, IntArray
 

@@ -8,8 +8,8 @@ into equal cells and holds the first knot of each: most cells hold none, and a p
 import numpy as np
 import numpy.typing as npt
 
-from reid.retrieval import compiled as machine
-from reid.retrieval.compiled import compiled, over_rows
+from reid import compiled as machine
+from reid.compiled import compiled, over_rows
 from reid.retrieval.features import DoubleArray, IntArray
 from reid.retrieval.labels import JUNK, Labels
 from reid.retrieval.ranking import Block

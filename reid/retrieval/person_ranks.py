@@ -7,7 +7,7 @@ exclusion rule leaves few persons needs no special case, and junk is left out.
 import numpy as np
 import numpy.typing as npt
 
-from reid.retrieval.compiled import compiled, over_rows
+from reid.compiled import compiled, over_rows
 from reid.retrieval.features import DoubleArray, FloatArray, IntArray
 from reid.retrieval.labels import Labels, SamePerson, excluded
 from reid.retrieval.ranking import Block

@@ -8,7 +8,7 @@ with many matches is counted the other way round: each image is placed among the
 import numpy as np
 import numpy.typing as npt
 
-from reid.retrieval.compiled import compiled
+from reid.compiled import compiled
 from reid.retrieval.features import DoubleArray, FloatArray, IntArray
 from reid.retrieval.labels import excluded
 from reid.retrieval.sorting import sort_pairs
@@ -43,23 +43,19 @@ def rank_rows(
     """Fill ranks and lists of nearest images for rows `start` to `stop` of a block.
 
     Args:
-        start: First row.
-        stop: Row after the last one.
+        start, stop: First row, and the one after the last.
         block: Distances [b, G].
         first_query: Number of the query in row 0.
         ties: Equal distances stand for a match (-1), in order of index (0) or against it (1).
         tie_margin: Distances this close count as equal.
         order: Gallery indices grouped by person [G].
-        first: Start of each query's person in `order` [Q].
-        last: End of each query's person in `order` [Q].
+        first, last: Start and end of each query's person in `order` [Q].
         junk: Gallery indices that never count, ascending.
-        query_cameras: [Q].
-        gallery_cameras: [G].
+        query_cameras, gallery_cameras: [Q] and [G].
         exclusion: A value of `EXCLUSIONS`.
         offsets: Start of each query in `ranks` [Q + 1].
         ranks: Written: ascending ranks of the matches, query after query.
-        top_indices: Written: nearest images that count [Q, K].
-        top_distances: Written: their distances [Q, K].
+        top_indices, top_distances: Written: nearest images that count, how near [Q, K].
         faults: Written: whether a row holds a number that is not finite [b].
     """
     kept = np.empty(block.shape[1], block.dtype)

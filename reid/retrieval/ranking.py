@@ -12,8 +12,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from reid.compiled import over_rows
 from reid.errors import EvaluationError
-from reid.retrieval.compiled import over_rows
 from reid.retrieval.distance import Metric, distance_blocks, normalise
 from reid.retrieval.features import DoubleArray, IntArray
 from reid.retrieval.labels import EXCLUSIONS, JUNK, Labels, SamePerson, match_counts

@@ -7,7 +7,7 @@ either the exact expectation over all draws or a mean over seeded draws.
 import numpy as np
 import numpy.typing as npt
 
-from reid.retrieval.compiled import compiled, over_rows
+from reid.compiled import compiled, over_rows
 from reid.retrieval.features import DoubleArray, IntArray
 from reid.retrieval.labels import Labels, excluded
 from reid.retrieval.metrics import cumulative_matching

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from reid.retrieval.compiled import compiled
+from reid.compiled import compiled
 
 Vector = npt.NDArray[Any]
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from reid.compiled import compiled, over_rows
 from reid.errors import EvaluationError
-from reid.retrieval.compiled import compiled, over_rows
 from reid.retrieval.features import DoubleArray, IntArray
 from reid.retrieval.labels import EXCLUSIONS, Labels, SamePerson, excluded, match_counts
 from reid.retrieval.pair_histogram import ImpostorCounter

@@ -4,14 +4,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import reid
-from reid.data.manifest import EthicsRecord, Manifest
+from reid.data.manifest import WITHDRAWN, EthicsRecord, Manifest
 from reid.methods.base import EmbeddingNetwork
 from reid.methods.model_directory import ModelCard
 from reid.recipe import Recipe
 from reid.stages.pretrained import Parent
 from reid.tracking.lineage import git_state
-
-WITHDRAWN = "withdrawn"
 
 
 def model_card(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from reid.data.indexing import build_manifest
-from reid.data.manifest import EthicsRecord, ManifestMeta
+from reid.data.manifest import WITHDRAWN, EthicsRecord, ManifestMeta
 from reid.data.readers import Reading, read_layout
 from reid.data.storage import Storage, open_storage
 from reid.data.synthetic import WorldSpec, build_world
@@ -42,7 +42,7 @@ def read_entry(storage: Storage, entry: DatasetEntry) -> Reading:
     source = entry.source
     options: Mapping[str, Any] = source.options if isinstance(source, FilesSource) else {}
     reading = read_layout(source.reader, storage, options)
-    if reading.ethics is None or reading.ethics.status != "withdrawn":
+    if reading.ethics is None or reading.ethics.status != WITHDRAWN:
         return reading
     why = source.acknowledge_withdrawn if isinstance(source, FilesSource) else None
     if isinstance(source, FilesSource) and source.terms:

@@ -1,6 +1,6 @@
 """What there is to say of datasets without touching their files: `reid data list` and `show`."""
 
-from reid.data.manifest import Manifest
+from reid.data.manifest import WITHDRAWN, Manifest
 from reid.errors import DataError
 from reid.stages.catalogue import dataset_entry, registered
 from reid.stages.counts import counts_table
@@ -54,4 +54,4 @@ def _is_withdrawn(name: str) -> bool:
         ethics = Manifest.load(manifest_file(name)).meta.ethics
     except DataError:
         return False
-    return ethics is not None and ethics.status == "withdrawn"
+    return ethics is not None and ethics.status == WITHDRAWN

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from reid.data.manifest import EthicsRecord
+from reid.data.manifest import WITHDRAWN, EthicsRecord
 
 UNKNOWN = "unknown"
 
@@ -61,7 +61,7 @@ def ethics_tags(ethics: EthicsRecord | None) -> dict[str, str]:
         "data.status": ethics.status,
         "data.consent": ethics.consent,
     }
-    if ethics.status == "withdrawn":
+    if ethics.status == WITHDRAWN:
         tags["data.ethics"] = "withdrawn"
         tags["data.acknowledged_by"] = ethics.acknowledged_by
     return tags

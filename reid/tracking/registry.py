@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from reid.data.manifest import WITHDRAWN
 from reid.errors import RegistryError
 from reid.methods.model_directory import WEIGHTS_FILE, LoadedModel, ModelCard, load_model
 from reid.tracking.digest import dvc_md5, sha256
@@ -23,7 +24,6 @@ from reid.tracking.model_card import Conditions, describe_lineage, render_model_
 from reid.tracking.run import TrackedRun, attach_run
 from reid.tracking.store import MLRUNS, open_store, store_lock
 
-WITHDRAWN = "withdrawn"
 _MODEL_ID = "model_id"  # a tag, as MLflow's SQL registry does not keep the id itself
 _NOT_ALIAS = re.compile(r"[^\w\-]")
 

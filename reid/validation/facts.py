@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 
 import pandas as pd
 
+from reid.data.manifest import WITHDRAWN
 from reid.validation.checks import is_scored_query, query_has_match
 from reid.validation.copies import leaked_test_images, near_duplicates
 from reid.validation.evidence import Evidence
@@ -93,7 +94,7 @@ def _ethics(evidence: Evidence) -> Table:
 def _acknowledgement(evidence: Evidence) -> Table:
     """Ask for a word on data that their authors have withdrawn."""
     record = evidence.manifest.meta.ethics
-    if record is None or record.status != "withdrawn":
+    if record is None or record.status != WITHDRAWN:
         return _false("withdrawn_acknowledged", [])
     name = evidence.manifest.meta.benchmark or evidence.manifest.meta.dataset
     subject = f'{name} is withdrawn: add acknowledge_withdrawn: "<who, and why>"'

@@ -7,7 +7,6 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,36 +25,12 @@ from reid.pretrain.backbone import PretrainBackbone
 from reid.pretrain.distillation import SelfDistillation, TokenNetwork, Views
 from reid.pretrain.head import ProjectionHead
 from reid.pretrain.recipe import PretrainRecipe
+from tests.golden.reference_pack import ReferencePack
 
 ROOT = Path(os.environ.get("REID_GOLDEN", Path(__file__).parent / "packs"))
 
 
-@dataclass(frozen=True)
-class Pack:
-    facts: dict[str, Any]
-    tensors: dict[str, Tensor]
-
-    @property
-    def config(self) -> dict[str, Any]:
-        return self.facts["config"]
-
-    def tolerance(self, kind: str) -> float:
-        return float(re.findall(r"\d[\d.]*(?:e-?\d+)?", self.facts["tolerance"][kind])[0])
-
-    def group(self, prefix: str) -> dict[str, Tensor]:
-        found = {k.removeprefix(prefix): v for k, v in self.tensors.items() if k.startswith(prefix)}
-        assert found, prefix
-        return found
-
-    def close(self, found: Tensor, name: str) -> None:
-        expected = self.tensors[name]
-        assert found.shape == expected.shape, name
-        bound = self.tolerance("forward_float32") * max(1.0, float(expected.abs().max()))
-        assert float((found.detach() - expected).abs().max()) <= bound, name
-
-    def close_loss(self, found: Tensor, expected: float) -> None:
-        assert abs(float(found.detach()) - expected) <= self.tolerance("losses")
-
+class Pack(ReferencePack):
     def close_norms(self, found: dict[str, Tensor], expected: dict[str, float | None]) -> None:
         """Compare the norms of gradients; None in the pack means that there is none."""
         norms = {name: norm for name, norm in expected.items() if norm is not None}

@@ -7,7 +7,6 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
-from torch import Tensor
 
 from reid.data.images import Batch
 from reid.data.samplers.identity import IdentityBatchSampler
@@ -39,37 +37,13 @@ from reid.retrieval.metrics import (
 from reid.retrieval.ranking import rank_blocks
 from reid.training.optimiser import build_optimiser
 from reid.training.schedule import epoch_rate
+from tests.golden.reference_pack import ReferencePack
 
 ROOT = Path(os.environ.get("REID_GOLDEN", Path(__file__).parent / "packs"))
 SMOOTHING = 0.1  # the constant of the published smoothed loss
 
 
-@dataclass(frozen=True)
-class Pack:
-    facts: dict[str, Any]
-    tensors: dict[str, Tensor]
-
-    @property
-    def config(self) -> dict[str, Any]:
-        return self.facts["config"]
-
-    def tolerance(self, kind: str) -> float:
-        return float(re.findall(r"\d[\d.]*(?:e-?\d+)?", self.facts["tolerance"][kind])[0])
-
-    def group(self, prefix: str) -> dict[str, Tensor]:
-        found = {k.removeprefix(prefix): v for k, v in self.tensors.items() if k.startswith(prefix)}
-        assert found, prefix
-        return found
-
-    def close(self, found: Tensor, name: str) -> None:
-        expected = self.tensors[name]
-        assert found.shape == expected.shape, name
-        bound = self.tolerance("forward_float32") * max(1.0, float(expected.abs().max()))
-        assert float((found - expected).abs().max()) <= bound, name
-
-    def close_loss(self, found: Tensor | float, expected: float) -> None:
-        assert abs(torch.as_tensor(found).item() - expected) <= self.tolerance("losses")
-
+class Pack(ReferencePack):
     def recipe(self, kind: str, **changes: Any) -> TransReidRecipe:
         c = self.config
         camera, view = c["sie"] if kind == "jpm" else c["base_sie"]

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FLOORS = [
-    {"errors", "files", "progress", "params", "recipe", "study", "workers"},
+    {"compiled", "errors", "files", "progress", "params", "recipe", "study", "workers"},
     {"data"},
     {"losses"},
     {"nn"},

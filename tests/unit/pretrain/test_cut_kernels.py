@@ -126,7 +126,7 @@ def test_neither_threads_nor_neighbours_change_a_bit(monkeypatch: pytest.MonkeyP
 
 def test_one_thread_starts_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
-    monkeypatch.delattr("reid.retrieval.compiled.ThreadPoolExecutor")
+    monkeypatch.delattr("reid.compiled.ThreadPoolExecutor")
     assert cut_crops(noise(20, 10), drawn((20, 10)), (8, 4), PLAIN).isfinite().all()
 
 

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
+from reid import compiled
 from reid.errors import EvaluationError
 from reid.progress import silent
-from reid.retrieval import approximate, compiled
+from reid.retrieval import approximate
 from reid.retrieval.approximate import approximate_neighbours
 from reid.retrieval.features import FeatureRows
 from reid.retrieval.neighbours import Neighbours, nearest_neighbours

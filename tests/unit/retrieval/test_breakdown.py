@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reid import compiled
 from reid.errors import EvaluationError
-from reid.retrieval import compiled
 from reid.retrieval.breakdown import (
     CameraPairs,
     CameraTable,

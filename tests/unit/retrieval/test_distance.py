@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reid import compiled
 from reid.errors import EvaluationError
-from reid.retrieval import compiled, distance
+from reid.retrieval import distance
 from reid.retrieval.distance import distance_blocks, normalise, squared_distance
 
 

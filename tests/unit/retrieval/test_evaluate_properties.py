@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reid import compiled
 from reid.errors import EvaluationError
-from reid.retrieval import compiled
 from reid.retrieval.embeddings import Embeddings
 from reid.retrieval.evaluate import PLAIN, Evaluation, EvaluationSettings, evaluate
 from reid.retrieval.memory import Plan

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reid.retrieval import compiled
+from reid import compiled
 from reid.retrieval.labels import EXCLUSIONS, Labels
 from reid.retrieval.person_ranks import PersonRanks
 from reid.retrieval.ranking import numbered

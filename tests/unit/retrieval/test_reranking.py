@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reid import compiled
 from reid.errors import ParamsError, ReidWarning
-from reid.retrieval import compiled, distance
+from reid.retrieval import distance
 from reid.retrieval.distance import normalise
 from reid.retrieval.features import FeatureRows
 from reid.retrieval.reranking import Reranker, RerankParams, rerank_blocks

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
+from reid import compiled
 from reid.errors import EvaluationError
-from reid.retrieval import compiled
 from reid.retrieval.labels import EXCLUSIONS, Labels
 from reid.retrieval.protocols import PROTOCOLS, Protocol
 from reid.retrieval.ranking import Block

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from reid import compiled
 from reid.errors import EvaluationError
-from reid.retrieval import compiled, space
+from reid.retrieval import space
 from reid.retrieval.features import FeatureRows
 from reid.retrieval.jaccard import SparseRows
 from reid.retrieval.reranking import Reranker, RerankParams

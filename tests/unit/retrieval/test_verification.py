@@ -6,8 +6,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from reid import compiled
 from reid.errors import EvaluationError
-from reid.retrieval import compiled
 from reid.retrieval.labels import EXCLUSIONS, Labels, excluded
 from reid.retrieval.ranking import numbered
 from reid.retrieval.roc import Roc

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from reid.retrieval import compiled
-from reid.retrieval.compiled import over_rows
+from reid import compiled
+from reid.compiled import over_rows
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
