@@ -23,6 +23,11 @@ def compiled(function: Kernel) -> Kernel:
     return cast(Kernel, numba.njit(cache=True, nogil=True)(function))
 
 
+def compiled_elementwise(function: Kernel) -> Kernel:
+    """Compile `function`, and let a product and the sum it goes into be one instruction."""
+    return cast(Kernel, numba.njit(cache=True, nogil=True, fastmath={"contract"})(function))
+
+
 def compiled_reduction(function: Kernel) -> Kernel:
     """Compile `function`, and let its sums be split over vector lanes.
 

@@ -33,8 +33,10 @@ class Choice(NamedTuple):
     reason: str
 
 
-def missing_reason(name: str, device: str) -> str | None:
+def missing_reason(name: str, device: str, kind: torch.dtype = torch.float32) -> str | None:
     """Return in a few words why a backend cannot be used on this device; None if it can."""
+    if kind == torch.float64 and name in ("cuda", "native"):
+        return "it has no double precision"
     if name == "native" and device != "cpu":
         return "native code is for the CPU"
     if name == "cuda" and device != "cuda":
@@ -50,7 +52,7 @@ def missing_reason(name: str, device: str) -> str | None:
 
 
 @cache
-def choose_backend(wanted: Backend, device: str) -> Choice:
+def choose_backend(wanted: Backend, device: str, kind: torch.dtype = torch.float32) -> Choice:
     """Return the backend for tensors on a device, and say once in the log which and why.
 
     `auto` is the fastest that can be used: mamba-ssm's on a GPU, compiled code on the CPU, else
@@ -59,12 +61,13 @@ def choose_backend(wanted: Backend, device: str) -> Choice:
     Args:
         wanted: A backend, or `auto`.
         device: Kind of device, `cpu` or `cuda`.
+        kind: Type of the numbers, float32 or float64.
 
     Raises:
         ParamsError: The wanted one cannot be used here.
     """
     if wanted != "auto":
-        missing = missing_reason(wanted, device)
+        missing = missing_reason(wanted, device, kind)
         if missing is not None:
             raise ParamsError(
                 f"scan backend '{wanted}' cannot be used: {missing}",
@@ -73,7 +76,7 @@ def choose_backend(wanted: Backend, device: str) -> Choice:
             )
         choice = Choice(wanted, "asked for")
     else:
-        choice = _fastest(device)
+        choice = _fastest(device, kind)
     _log.info("selective scan: %s (%s)", choice.name, choice.reason)
     return choice
 
@@ -83,10 +86,10 @@ def load_backend(name: str) -> ScanFunction:
     return cast(ScanFunction, import_module(BACKENDS[name]).scan)
 
 
-def _fastest(device: str) -> Choice:
+def _fastest(device: str, kind: torch.dtype) -> Choice:
     passed: list[str] = []
     for name in BACKENDS:
-        missing = missing_reason(name, device)
+        missing = missing_reason(name, device, kind)
         if missing is None:
             return Choice(name, "; ".join(passed) or f"the fastest on {device}")
         passed.append(f"not {name}: {missing}")

@@ -48,7 +48,8 @@ def selective_scan(
     """
     with torch.autocast(u.device.type, enabled=False):
         inputs = check_inputs(u, delta, A, B, C, D, delta_bias, reverse)
-        scan = load_backend(choose_backend(backend, u.device.type).name)
+        choice = choose_backend(backend, u.device.type, inputs.u.dtype)
+        scan = load_backend(choice.name)
         out, last = scan(inputs)
         if z is not None:
             out = out * F.silu(z.to(out.dtype))
