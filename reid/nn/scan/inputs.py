@@ -10,94 +10,67 @@ from reid.errors import ParamsError
 
 
 class ScanInputs(NamedTuple):
-    """Everything in one floating-point type; nothing is optional.
+    """Channels in G groups of e, each with its own B and C; everything in one type.
 
     Attributes:
-        u: [batch, E, L] sequence.
-        delta: [batch, E, L] step sizes before the bias and softplus.
-        A: [E, N], negative.
-        B: [batch, G, N, L]; every group serves E / G consecutive channels.
+        u: [G, batch, L, e] sequence.
+        step: As `u`, step sizes, positive.
+        A: [G, e, N], negative.
+        B: [G, batch, L, N].
         C: As `B`.
-        D: [E] skip.
-        delta_bias: [E].
         reverse: For each group, whether its time runs from the last step to the first.
     """
 
     u: Tensor
-    delta: Tensor
+    step: Tensor
     A: Tensor
     B: Tensor
     C: Tensor
-    D: Tensor
-    delta_bias: Tensor
     reverse: tuple[bool, ...]
 
+    def run_forwards(self) -> "ScanInputs":
+        """Return the same with time turned round where it runs backwards."""
+        if not any(self.reverse):
+            return self
+        u, step, B, C = (flip_groups(x, self.reverse) for x in (self.u, self.step, self.B, self.C))
+        return ScanInputs(u, step, self.A, B, C, (False,) * len(self.reverse))
 
-def check_inputs(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    delta_bias: Tensor | None,
-    reverse: Sequence[bool],
-) -> ScanInputs:
-    """Fill in what was left out, widen half precision to float32 and check the shapes.
+
+def check_inputs(inputs: ScanInputs) -> ScanInputs:
+    """Widen half precision to float32 and check the shapes.
 
     Raises:
         ParamsError: Shapes that do not belong together.
     """
-    kind = torch.promote_types(u.dtype, torch.float32)
-    batch, channels, steps = u.shape
-    B, C = (x[:, None] if x.dim() == 3 else x for x in (B, C))
-    groups, states = B.shape[1], A.shape[1]
-    if D is None:
-        D = u.new_zeros(channels, dtype=kind)
-    if delta_bias is None:
-        delta_bias = u.new_zeros(channels, dtype=kind)
-    directions = tuple(reverse) or (False,) * groups
+    groups, batch, steps, channels = inputs.u.shape
+    states = inputs.A.shape[2]
     wanted = {
-        "delta": (delta, (batch, channels, steps)),
-        "A": (A, (channels, states)),
-        "B": (B, (batch, groups, states, steps)),
-        "C": (C, (batch, groups, states, steps)),
-        "D": (D, (channels,)),
-        "delta_bias": (delta_bias, (channels,)),
+        "step": (groups, batch, steps, channels),
+        "A": (groups, channels, states),
+        "B": (groups, batch, steps, states),
+        "C": (groups, batch, steps, states),
     }
-    for name, (found, shape) in wanted.items():
-        if found.shape != shape:
+    for name, shape in wanted.items():
+        found = getattr(inputs, name).shape
+        if found != shape:
             raise ParamsError(
-                f"scan: {name} is {list(found.shape)} beside u {list(u.shape)}",
-                f"{list(shape)}",
+                f"scan: {name} is {list(found)} beside u {list(inputs.u.shape)}",
+                f"{list(shape)} ([groups, batch, steps, channels or states])",
                 "Check the shapes of the inputs.",
             )
-    if channels % groups or len(directions) != groups or steps < 1:
+    if len(inputs.reverse) != groups or steps < 1:
         raise ParamsError(
-            f"scan: {channels} channels, {groups} groups, {len(directions)} directions, "
-            f"{steps} steps",
-            "groups that divide the channels, a direction for each, and at least one step",
+            f"scan: {groups} groups with {len(inputs.reverse)} directions and {steps} steps",
+            "a direction for each group and at least one step",
             "Check the shapes of the inputs.",
         )
-    u, delta, A, B, C, D, delta_bias = (x.to(kind) for x in (u, delta, A, B, C, D, delta_bias))
-    return ScanInputs(u, delta, A, B, C, D, delta_bias, directions)
+    kind = torch.promote_types(inputs.u.dtype, torch.float32)
+    u, step, A, B, C = (x.to(kind) for x in inputs[:5])
+    return ScanInputs(u, step, A, B, C, inputs.reverse)
 
 
 def flip_groups(x: Tensor, reverse: Sequence[bool]) -> Tensor:
-    """Turn the last dimension round in those of equal consecutive parts of dim 1 that are named."""
+    """Turn the time of [G, batch, L, ...] round in the groups that are named."""
     if not any(reverse):
         return x
-    parts = x.chunk(len(reverse), dim=1)
-    return torch.cat([p.flip(-1) if back else p for p, back in zip(parts, reverse, strict=True)], 1)
-
-
-def run_forwards(inputs: ScanInputs) -> ScanInputs:
-    """Return the same inputs with time turned round where it runs backwards."""
-    turn = inputs.reverse
-    return inputs._replace(
-        u=flip_groups(inputs.u, turn),
-        delta=flip_groups(inputs.delta, turn),
-        B=flip_groups(inputs.B, turn),
-        C=flip_groups(inputs.C, turn),
-        reverse=(False,) * len(turn),
-    )
+    return torch.stack([g.flip(1) if back else g for g, back in zip(x, reverse, strict=True)])

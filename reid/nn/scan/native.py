@@ -7,28 +7,24 @@ computes the others again.
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from reid.compiled import over_rows
 from reid.nn.scan.inputs import ScanInputs
-from reid.nn.scan.native_kernels import CHUNK, LOG2_E, blocks_of, scan_backward, scan_forward
+from reid.nn.scan.native_kernels import BLOCK, CHUNK, LOG2_E, scan_backward, scan_forward
 
 
 def scan(inputs: ScanInputs) -> tuple[Tensor, Tensor]:
-    """Return y [batch, E, L], whose memory has E last, and the last state [batch, E, N]."""
-    u = inputs.u.transpose(1, 2).contiguous()
-    delta = inputs.delta.transpose(1, 2).contiguous()
-    step = F.softplus(delta + inputs.delta_bias)
-    into, out_of = (x.permute(0, 3, 1, 2).contiguous() for x in (inputs.B, inputs.C))
-    y, last = _Scan.apply(u, step, inputs.A, into, out_of, inputs.reverse)
-    return torch.addcmul(y, u, inputs.D).transpose(1, 2), last
+    """Return y [G, batch, L, e] and the last states [G, batch, e, N]."""
+    y, last = _Scan.apply(*(x.contiguous() for x in inputs[:5]), inputs.reverse)
+    return y, last
 
 
 class _Scan(torch.autograd.Function):
-    """u, step [batch, L, E], A [E, N], B, C [batch, L, G, N] to y [batch, L, E] and last state."""
+    """The fields of `ScanInputs` to y and the last states."""
 
     @staticmethod
     def forward(
@@ -36,42 +32,44 @@ class _Scan(torch.autograd.Function):
         u: Tensor,
         step: Tensor,
         A: Tensor,
-        into: Tensor,
-        out_of: Tensor,
+        B: Tensor,
+        C: Tensor,
         reverse: tuple[bool, ...],
     ) -> tuple[Tensor, Tensor]:
-        batch, steps, channels = u.shape
+        (groups, batch, steps, channels), states = u.shape, A.shape[2]
         chunks = -(-steps // CHUNK) if any(ctx.needs_input_grad) else 0
-        y, last = torch.empty_like(u), u.new_empty(batch, A.shape[1], channels)
-        kept = u.new_empty(batch, chunks, A.shape[1], channels)
-        given = [*_arrays(u, step, (A * LOG2_E).T.contiguous(), into, out_of), np.array(reverse)]
-        tasks = batch * blocks_of(channels, len(reverse))
-        over_rows(scan_forward, tasks, *given, *_arrays(y, kept, last))
-        ctx.save_for_backward(u, step, A, into, out_of, kept)
+        y, last = torch.empty_like(u), u.new_empty(groups, batch, states, channels)
+        kept = u.new_empty(groups, batch, chunks, states, channels)
+        rates = (A * LOG2_E).transpose(1, 2).contiguous()
+        given = [*_arrays(u, step, rates, B, C), np.array(reverse)]
+        over_rows(scan_forward, _tasks(u), *given, *_arrays(y, kept, last))
+        ctx.save_for_backward(u, step, rates, B, C, kept)
         ctx.reverse = reverse
-        last = last.transpose(1, 2)
+        last = last.transpose(2, 3)
         ctx.mark_non_differentiable(last)
         return y, last
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-        u, step, A, into, out_of, kept = ctx.saved_tensors
-        (batch, steps, channels), groups = u.shape, len(ctx.reverse)
-        blocks = blocks_of(channels, groups)
-        given = [
-            *_arrays(u, step, (A * LOG2_E).T.contiguous(), into, out_of),
-            np.array(ctx.reverse),
-        ]
+        u, step, rates, B, C, kept = ctx.saved_tensors
         du, dstep = torch.empty_like(u), torch.empty_like(u)
-        dA = u.new_empty(batch, A.shape[1], channels)
-        parts = u.new_empty(2, blocks, batch, steps, A.shape[1])
+        dA = u.new_empty(*u.shape[:2], *rates.shape[1:])
+        parts = u.new_empty(2, _blocks(u), *B.shape)
+        given = [*_arrays(u, step, rates, B, C), np.array(ctx.reverse)]
         written = _arrays(du, dstep, dA, *parts)
-        over_rows(scan_backward, batch * blocks, *given, *_arrays(kept, dy.contiguous()), *written)
-        # the blocks of a group are consecutive
-        summed = parts.unflatten(1, (groups, -1)).sum(dim=2).permute(0, 2, 3, 1, 4)
-        return du, dstep, dA.sum(dim=0).T, summed[0], summed[1], None
+        over_rows(scan_backward, _tasks(u), *given, *_arrays(kept, dy.contiguous()), *written)
+        dB, dC = parts.sum(dim=1)
+        return du, dstep, dA.sum(dim=1).transpose(1, 2), dB, dC, None
 
 
-def _arrays(*tensors: Tensor) -> list[np.ndarray[Any, np.dtype[np.float32]]]:
+def _blocks(u: Tensor) -> int:
+    return -(-u.shape[3] // BLOCK)
+
+
+def _tasks(u: Tensor) -> int:
+    return u.shape[0] * u.shape[1] * _blocks(u)
+
+
+def _arrays(*tensors: Tensor) -> list[npt.NDArray[np.float32]]:
     return [tensor.detach().numpy() for tensor in tensors]

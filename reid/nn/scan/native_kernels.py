@@ -59,39 +59,40 @@ def scan_forward(
     kept: Floats,
     last: Floats,
 ) -> None:
-    """Run tasks `start` to `stop` - 1 of `count_tasks`.
+    """Run tasks `start` to `stop` - 1; there is one for each group, image and block of channels.
 
     Args:
-        u: [batch, L, E].
+        u: [G, batch, L, e].
         step: As `u`, positive.
-        rates: [N, E], negative.
-        into: B as [batch, L, G, N].
-        out_of: C as `into`.
+        rates: [G, N, e], negative.
+        into: B [G, batch, L, N].
+        out_of: C, as `into`.
         reverse: [G], groups whose time runs backwards.
-        y: As `u`; written, without the skip.
-        kept: [batch, chunks, N, E] states before each chunk, written; none if there are no chunks.
-        last: [batch, N, E] states after the last step, written.
+        y: As `u`, written.
+        kept: [G, batch, chunks, N, e] states before each chunk, written; no chunks, nothing kept.
+        last: [G, batch, N, e] states after the last step, written.
     """
-    steps, states = u.shape[1], len(rates)
+    steps, states = u.shape[2], rates.shape[1]
     state = np.empty((states, BLOCK), np.float32)
     given, made = np.empty((2, BLOCK), np.float32)
     for task in range(start, stop):
-        image, group, first, width = place(task, u.shape[2], len(reverse))
+        group, image, number, width = place(task, u.shape)
+        first = number * BLOCK
         block = slice(first, first + width)
         state[:] = _ZERO
         for index in range(steps):
-            t = steps - 1 - index if reverse[group] else index
-            if kept.shape[1] > 0 and index % CHUNK == 0:
-                kept[image, index // CHUNK, :, block] = state[:, :width]
-            size = step[image, t, block]
+            t = _time(index, steps, reverse[group])
+            if kept.shape[2] > 0 and index % CHUNK == 0:
+                kept[group, image, index // CHUNK, :, block] = state[:, :width]
+            size = step[group, image, t, block]
             for w in range(width):
-                given[w] = size[w] * u[image, t, first + w]
+                given[w] = size[w] * u[group, image, t, first + w]
                 made[w] = _ZERO
             for n in range(states):
-                b, c = into[image, t, group, n], out_of[image, t, group, n]
-                _emit(state[n], rates[n, block], size, given, b, c, made)
-            y[image, t, block] = made[:width]
-        last[image, :, block] = state[:, :width]
+                b, c = into[group, image, t, n], out_of[group, image, t, n]
+                _emit(state[n], rates[group, n, block], size, given, b, c, made)
+            y[group, image, t, block] = made[:width]
+        last[group, image, :, block] = state[:, :width]
 
 
 @compiled_elementwise
@@ -115,56 +116,48 @@ def scan_backward(
     """Run tasks `start` to `stop` - 1 backwards, from the states that `scan_forward` kept.
 
     Args:
-        dy: [batch, L, E] gradient of `y`.
+        dy: Gradient of `y`.
         du: As `u`, written.
         dstep: As `u`, written.
-        drates: [batch, N, E] gradient of A, written; to be summed over the images.
-        dinto: [blocks, batch, L, N], written; to be summed over the blocks of each group.
+        drates: [G, batch, N, e] gradient of A, written; to be summed over the images.
+        dinto: [blocks, G, batch, L, N], written; to be summed over the blocks.
         dout_of: As `dinto`.
     """
-    steps, states = u.shape[1], len(rates)
+    steps, states = u.shape[2], rates.shape[1]
     carried = np.empty((states, 3 * BLOCK), np.float32)  # gradient of the state | of A | rates
     rows = np.empty((CHUNK, 5 * BLOCK), np.float32)  # step | step u | dy | dstep | d(step u)
     past = np.empty((CHUNK + 1, states, 2 * BLOCK), np.float32)  # decay into it | state
     for task in range(start, stop):
-        image, group, first, width = place(task, u.shape[2], len(reverse))
-        block = slice(first, first + width)
-        number = task % blocks_of(u.shape[2], len(reverse))
+        group, image, number, width = place(task, u.shape)
+        block = slice(number * BLOCK, number * BLOCK + width)
         carried[:, : 2 * BLOCK] = _ZERO
-        carried[:, 2 * BLOCK : 2 * BLOCK + width] = rates[:, block]
-        for chunk in range(kept.shape[1] - 1, -1, -1):
+        carried[:, 2 * BLOCK : 2 * BLOCK + width] = rates[group, :, block]
+        for chunk in range(kept.shape[2] - 1, -1, -1):
             length = min(CHUNK, steps - chunk * CHUNK)
-            past[0, :, BLOCK : BLOCK + width] = kept[image, chunk, :, block]
+            past[0, :, BLOCK : BLOCK + width] = kept[group, image, chunk, :, block]
             for i in range(length):
-                t = _time(chunk * CHUNK + i, steps, reverse[group])
-                _gather(rows[i], step[image, t, block], u[image, t, block], dy[image, t, block])
+                at = (group, image, _time(chunk * CHUNK + i, steps, reverse[group]))
+                _gather(rows[i], step[at][block], u[at][block], dy[at][block])
                 for n in range(states):
-                    b = into[image, t, group, n]
-                    _advance(width, carried[n], rows[i], past[i, n], past[i + 1, n], b)
+                    _advance(width, carried[n], rows[i], past[i, n], past[i + 1, n], into[at][n])
             for i in range(length - 1, -1, -1):
-                t = _time(chunk * CHUNK + i, steps, reverse[group])
+                at = (group, image, _time(chunk * CHUNK + i, steps, reverse[group]))
                 for n in range(states):
-                    b, c = into[image, t, group, n], out_of[image, t, group, n]
+                    b, c = into[at][n], out_of[at][n]
                     db, dc = _retreat(width, carried[n], rows[i], past[i, n], past[i + 1, n], b, c)
-                    dinto[number, image, t, n] = db
-                    dout_of[number, image, t, n] = dc
-                _scatter(rows[i], u[image, t, block], du[image, t, block], dstep[image, t, block])
-        drates[image, :, block] = carried[:, BLOCK : BLOCK + width]
+                    dinto[number][at][n] = db
+                    dout_of[number][at][n] = dc
+                _scatter(rows[i], u[at][block], du[at][block], dstep[at][block])
+        drates[group, image, :, block] = carried[:, BLOCK : BLOCK + width]
 
 
 @compiled
-def blocks_of(channels: int, groups: int) -> int:
-    """Return the number of blocks of channels, none of which lies in two groups."""
-    return -(-channels // groups // BLOCK) * groups
-
-
-@compiled
-def place(task: int, channels: int, groups: int) -> tuple[int, int, int, int]:
-    """Return image, group, first channel and number of channels of a task."""
-    each = channels // groups
-    image, block = divmod(task, blocks_of(channels, groups))
-    group, part = divmod(block, -(-each // BLOCK))
-    return image, group, group * each + part * BLOCK, min(BLOCK, each - part * BLOCK)
+def place(task: int, shape: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    """Return group, image, number of the block of channels and its width, for u of this shape."""
+    _, images, _, channels = shape
+    rest, number = divmod(task, -(-channels // BLOCK))
+    group, image = divmod(rest, images)
+    return group, image, number, min(BLOCK, channels - number * BLOCK)
 
 
 @compiled

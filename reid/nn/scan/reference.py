@@ -1,27 +1,22 @@
 """The scan written as it is defined: one step after the other, for tests and float64."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from reid.nn.scan.inputs import ScanInputs, flip_groups, run_forwards
+from reid.nn.scan.inputs import ScanInputs, flip_groups
 
 
 def scan(inputs: ScanInputs) -> tuple[Tensor, Tensor]:
-    """Return y [batch, E, L] and the last state [batch, E, N]; autograd gives the gradients.
+    """Return y [G, batch, L, e] and the last states [G, batch, e, N]; autograd differentiates it.
 
     Slow: the backward pass of its indexing costs L squared.
     """
-    turn, inputs = inputs.reverse, run_forwards(inputs)
-    channels, groups = inputs.u.shape[1], inputs.B.shape[1]
-    step = F.softplus(inputs.delta + inputs.delta_bias[:, None])
-    decay = torch.exp(step[..., None] * inputs.A[:, None])
-    into = inputs.B.repeat_interleave(channels // groups, dim=1).transpose(2, 3)
-    out_of = inputs.C.repeat_interleave(channels // groups, dim=1).transpose(2, 3)
-    state = decay.new_zeros(*inputs.u.shape[:2], inputs.A.shape[1])
+    u, step, A, B, C, _ = inputs.run_forwards()
+    decay = torch.exp(step[..., None] * A[:, None, None])
+    given = (step * u)[..., None] * B[..., None, :]
+    state = torch.zeros_like(given[:, :, 0])
     outputs = []
-    for t in range(inputs.u.shape[2]):
-        state = decay[:, :, t] * state + (step * inputs.u)[:, :, t, None] * into[:, :, t]
-        outputs.append((state * out_of[:, :, t]).sum(dim=2))
-    out = torch.stack(outputs, dim=2) + inputs.D[:, None] * inputs.u
-    return flip_groups(out, turn), state.detach()
+    for t in range(u.shape[2]):
+        state = decay[:, :, t] * state + given[:, :, t]
+        outputs.append((state * C[:, :, t, None]).sum(dim=3))
+    return flip_groups(torch.stack(outputs, dim=2), inputs.reverse), state.detach()

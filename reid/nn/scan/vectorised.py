@@ -5,15 +5,14 @@ In a chunk only the recurrence itself goes step by step. The forward pass keeps 
 each chunk; the backward pass computes the others again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from reid.nn.scan.inputs import ScanInputs, flip_groups, run_forwards
+from reid.nn.scan.inputs import ScanInputs, flip_groups
 
 CHUNK = 16  # steps
 STEP_SIZE = 8 * 96 * 16  # numbers of state that one step of a block holds on the CPU
@@ -26,47 +25,46 @@ class _Block(NamedTuple):
         u: [L, batch, e].
         step: As `u`.
         A: [e, N].
-        into: B as [L, batch, N].
-        out_of: C as `into`.
+        B: [L, batch, N].
+        C: As `B`.
     """
 
     u: Tensor
     step: Tensor
     A: Tensor
-    into: Tensor
-    out_of: Tensor
+    B: Tensor
+    C: Tensor
 
 
 def scan(inputs: ScanInputs) -> tuple[Tensor, Tensor]:
-    """Return y [batch, E, L] and the last state [batch, E, N]."""
-    turn, inputs = inputs.reverse, run_forwards(inputs)
-    u, delta = (x.permute(2, 0, 1).contiguous() for x in (inputs.u, inputs.delta))
-    step = F.softplus(delta + inputs.delta_bias)
-    into, out_of = (x.permute(3, 0, 1, 2).contiguous() for x in (inputs.B, inputs.C))
-    y, last = _Scan.apply(u, step, inputs.A, into, out_of)
-    y = torch.addcmul(y, u, inputs.D).permute(1, 2, 0)
-    return flip_groups(y, turn), last
+    """Return y [G, batch, L, e] and the last states [G, batch, e, N]."""
+    u, step, A, B, C, _ = inputs.run_forwards()
+    u, step, B, C = (x.transpose(1, 2).contiguous() for x in (u, step, B, C))
+    y, last = _Scan.apply(u, step, A, B, C)
+    return flip_groups(y.transpose(1, 2), inputs.reverse), last
 
 
 class _Scan(torch.autograd.Function):
-    """u, step [L, batch, E], A [E, N], B, C [L, batch, G, N] to y [L, batch, E] and last state."""
+    """u, step [G, L, batch, e], A [G, e, N], B, C [G, L, batch, N] to y and the last states."""
 
     @staticmethod
     def forward(ctx: Any, *inputs: Tensor) -> tuple[Tensor, Tensor]:
-        u, A = inputs[0], inputs[2]
-        (steps, batch, channels), states = u.shape, A.shape[1]
+        u, states = inputs[0], inputs[2].shape[2]
+        groups, steps, batch, channels = u.shape
         keeps = any(ctx.needs_input_grad)
-        kept = u.new_empty(-(-steps // CHUNK) if keeps else 0, batch, channels, states)
-        y, last = torch.empty_like(u), u.new_empty(batch, channels, states)
-        for part, block, _ in _blocks(inputs):
+        chunks = -(-steps // CHUNK) if keeps else 0
+        kept = u.new_empty(chunks, groups, batch, channels, states)
+        y, last = torch.empty_like(u), u.new_empty(groups, batch, channels, states)
+        for group, part in _parts(u, states):
+            block = _block(inputs, group, part)
             state = u.new_zeros(batch, len(block.A), states)
             for number, time in enumerate(_chunks(steps)):
                 if keeps:
-                    kept[number, :, part] = state
+                    kept[number, group, :, part] = state
                 _, history = _advance(block, time, state)
-                y[time, :, part] = torch.einsum("tben,tbn->tbe", history, block.out_of[time])
+                y[group, time, :, part] = torch.einsum("tben,tbn->tbe", history, block.C[time])
                 state = history[-1]
-            last[:, part] = state
+            last[group, :, part] = state
         ctx.save_for_backward(*inputs, kept)
         ctx.mark_non_differentiable(last)
         return y, last
@@ -76,46 +74,40 @@ class _Scan(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor, _: Tensor) -> tuple[Tensor, ...]:
         *inputs, kept = ctx.saved_tensors
         gradients = tuple(torch.zeros_like(x) for x in inputs)
-        for part, block, group in _blocks(inputs):
-            du, dstep, dA, dinto, dout_of = gradients
-            into = _Block(
-                du[..., part], dstep[..., part], dA[part], dinto[:, :, group], dout_of[:, :, group]
-            )
-            carried = torch.zeros_like(kept[0, :, part])
-            for number, time in reversed(list(enumerate(_chunks(len(dy))))):
+        for group, part in _parts(dy, kept.shape[-1]):
+            block, into = _block(inputs, group, part), _block(gradients, group, part)
+            before = kept[:, group, :, part]
+            carried = torch.zeros_like(before[0])
+            for number, time in reversed(list(enumerate(_chunks(dy.shape[1])))):
                 carried = _retreat(
-                    block, time, kept[number, :, part], dy[time, :, part], carried, into
+                    block, time, before[number], dy[group, time, :, part], carried, into
                 )
         return gradients
+
+
+def _parts(u: Tensor, states: int) -> Iterator[tuple[int, slice]]:
+    """Yield groups and the channels of a block in them."""
+    groups, _, batch, channels = u.shape
+    width = channels if u.is_cuda else max(1, STEP_SIZE // (batch * states))
+    for group in range(groups):
+        for first in range(0, channels, width):
+            yield group, slice(first, first + width)
+
+
+def _block(tensors: Sequence[Tensor], group: int, part: slice) -> _Block:
+    u, step, A, B, C = (x[group] for x in tensors)
+    return _Block(u[..., part], step[..., part], A[part], B, C)
 
 
 def _chunks(steps: int) -> list[slice]:
     return [slice(first, min(first + CHUNK, steps)) for first in range(0, steps, CHUNK)]
 
 
-def _blocks(inputs: tuple[Tensor, ...] | list[Tensor]) -> Iterator[tuple[slice, _Block, int]]:
-    """Yield channels, what belongs to them, and their group."""
-    u, step, A, into, out_of = inputs
-    groups = into.shape[2]
-    each = u.shape[2] // groups
-    width = each if u.is_cuda else max(1, STEP_SIZE // (u.shape[1] * A.shape[1]))
-    for group in range(groups):
-        for first in range(group * each, (group + 1) * each, width):
-            part = slice(first, min(first + width, (group + 1) * each))
-            yield (
-                part,
-                _Block(
-                    u[..., part], step[..., part], A[part], into[:, :, group], out_of[:, :, group]
-                ),
-                group,
-            )
-
-
 def _advance(block: _Block, time: slice, state: Tensor) -> tuple[Tensor, Tensor]:
     """Return decays and states of a chunk, [T, batch, e, N], from the state before it."""
     step = block.step[time]
     decay = torch.exp_(step[..., None] * block.A)
-    history = (step * block.u[time])[..., None] * block.into[time, :, None]
+    history = (step * block.u[time])[..., None] * block.B[time, :, None]
     for i in range(len(history)):
         state = history[i].addcmul_(decay[i], state)
     return decay, history
@@ -136,14 +128,14 @@ def _retreat(
         The gradient of `before`.
     """
     decay, history = _advance(block, time, before)
-    gradient = dy[..., None] * block.out_of[time, :, None]
+    gradient = dy[..., None] * block.C[time, :, None]
     gradient[-1] += carried
     for i in range(len(gradient) - 2, -1, -1):
         gradient[i].addcmul_(decay[i + 1], gradient[i + 1])
     step, u = block.step[time], block.u[time]
-    into.out_of[time] += torch.einsum("tben,tbe->tbn", history, dy)
-    into.into[time] += torch.einsum("tben,tbe->tbn", gradient, step * u)
-    given = torch.einsum("tben,tbn->tbe", gradient, block.into[time])
+    into.C[time] += torch.einsum("tben,tbe->tbn", history, dy)
+    into.B[time] += torch.einsum("tben,tbe->tbn", gradient, step * u)
+    given = torch.einsum("tben,tbn->tbe", gradient, block.B[time])
     gradient *= decay
     carried = gradient[0].clone()
     gradient[0] *= before
