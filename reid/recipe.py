@@ -3,9 +3,9 @@
 A method adds its own sections by subclassing `Recipe`; the sections here are shared by all.
 """
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from reid.params import Params
 
@@ -51,6 +51,7 @@ class OptimiserRecipe(Params):
     Attributes:
         bias_factor: Learning rate of biases relative to that of weights.
         bias_weight_decay: Weight decay of biases.
+        clip: Largest norm of the gradients of all parameters together; null for no limit.
     """
 
     name: Literal["sgd", "adam", "adamw"] = "sgd"
@@ -59,22 +60,39 @@ class OptimiserRecipe(Params):
     weight_decay: float = Field(1e-4, ge=0)
     bias_factor: float = Field(2.0, gt=0)
     bias_weight_decay: float = Field(1e-4, ge=0)
+    clip: float | None = Field(None, gt=0)
 
 
 class ScheduleRecipe(Params):
-    """Learning rate per epoch: linear warm-up, then a cosine or steps.
+    """Learning rate: linear warm-up, then a cosine or steps.
+
+    `cosine` and `step` count epochs alone. `iteration_cosine` warms up batch by batch, and then
+    takes one step of its cosine per epoch.
 
     Attributes:
+        warmup_epochs: For `cosine` and `step`.
         milestones: For `step`: epochs after which the rate is multiplied by 0.1.
-        lag: Epochs that the schedule is behind; 1 where a published loop moves it on after the
-            epoch, so that the first epoch trains at the very start of the warm-up.
+        lag: For `cosine` and `step`: epochs that the schedule is behind; 1 where a published loop
+            moves it on after the epoch, so that the first epoch trains at the very start of the
+            warm-up.
+        warmup_iterations: For `iteration_cosine`: batches of the warm-up.
+        cosine_epochs: For `iteration_cosine`: epochs in which the cosine falls to its floor. It
+            rises again behind them, as a cosine does.
     """
 
-    name: Literal["cosine", "step"] = "cosine"
+    name: Literal["cosine", "step", "iteration_cosine"] = "cosine"
     epochs: int = Field(120, ge=1)
     warmup_epochs: int = Field(5, ge=0)
     milestones: tuple[int, ...] = ()
     lag: int = Field(0, ge=0)
+    warmup_iterations: int = Field(0, ge=0)
+    cosine_epochs: int | None = Field(None, ge=1)
+
+    @model_validator(mode="after")
+    def _cosine_has_its_length(self) -> Self:
+        if (self.name == "iteration_cosine") != (self.cosine_epochs is not None):
+            raise ValueError("cosine_epochs with the name iteration_cosine, and with no other")
+        return self
 
 
 class LossRecipe(Params):

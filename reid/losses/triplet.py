@@ -55,6 +55,18 @@ def triplet_loss(features: Tensor, labels: Tensor, margin: float | None) -> Tens
             mean log(1 + exp(positive - negative)).
     """
     hardest = mine_hardest(euclidean_distance(features), labels)
-    gap = hardest.positive - torch.where(hardest.valid, hardest.negative, hardest.positive)
+    return margin_loss(hardest.positive, hardest.negative, hardest.valid, margin)
+
+
+def margin_loss(positive: Tensor, negative: Tensor, valid: Tensor, margin: float | None) -> Tensor:
+    """Return the mean over the valid anchors; 0 if none is.
+
+    Args:
+        positive: [B] distance of each anchor to an image of its person.
+        negative: [B] distance to an image of another person.
+        valid: [B] the anchor has a negative.
+        margin: None for the soft margin.
+    """
+    gap = positive - torch.where(valid, negative, positive)
     loss = F.softplus(gap) if margin is None else F.relu(gap + margin)
-    return (loss * hardest.valid).sum() / hardest.valid.sum().clamp_min(1)
+    return (loss * valid).sum() / valid.sum().clamp_min(1)

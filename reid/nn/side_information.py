@@ -37,13 +37,14 @@ class SideInformation(nn.Module):
         known = torch.ones_like(cameras, dtype=torch.bool)
         for kind, ids, count in (("camera", cameras, self.cameras), ("view", views, self.views)):
             if count > 1:
-                _check(kind, ids, count)
+                check_ids(kind, ids, count)
                 rows = rows * count + ids.clamp_min(0)
                 known &= ids >= 0
         return self.weight * self.table[rows] * known.view(-1, 1, 1)
 
 
-def _check(kind: str, ids: Tensor, count: int) -> None:
+def check_ids(kind: str, ids: Tensor, count: int) -> None:
+    """Refuse camera or view ids [B] that a table of `count` rows has no row for, -1 excepted."""
     low, high = (int(bound) for bound in torch.aminmax(ids))
     if low < -1 or high >= count:
         raise DataError(

@@ -7,6 +7,7 @@
 | faiss_jaccard | PersonViT | lists of k1 with self, half h + 1, plain d, no lambda term |
 | fastreid_mix | fast-reid, cosine metric | faiss_jaccard mixed with 1 - cosine |
 | reidmamba_jaccard | ReIDMamba | faiss_jaccard with half h |
+| openunreid | ReIDMamba | reidmamba_jaccard, misread, of unscaled features mixed with plain d |
 | query_only | IDKL, on SYSU-MM01 | float16, neighbours are sought among the queries alone |
 """
 
@@ -17,8 +18,8 @@ import numpy.typing as npt
 
 from reid.errors import EvaluationError, ParamsError
 from reid.params import nearest
-from reid.retrieval.distance import check_block_size, distance_blocks
-from reid.retrieval.features import FeatureRows, FloatArray
+from reid.retrieval.distance import check_block_size, distance_blocks, normalise
+from reid.retrieval.features import FeatureRows, FloatArray, IntArray
 from reid.retrieval.jaccard import (
     SparseRows,
     expanded_sets,
@@ -42,8 +43,8 @@ def variant_blocks(
 
     Args:
         name: A key of `VARIANTS`.
-        query: Normalised features [Q, D].
-        gallery: Normalised features [G, D].
+        query: Features [Q, D], normalised; for `openunreid` as the network gives them.
+        gallery: Features [G, D], likewise.
         params: Parameters; lambda has no meaning for the pure Jaccard variants.
         block_size: Queries per block.
 
@@ -136,7 +137,7 @@ def reidmamba_jaccard(
     """Give the Jaccard distance alone, from lists of k1 images and half lists of h.
 
     Differs from the reference code: gallery rows are the gallery's. The reference reads rows
-    without the offset of the queries when it is told their number.
+    without the offset of the queries when it is told their number; `openunreid` does so too.
     """
     return _plain_jaccard(query, gallery, params, params.half, block_size)
 
@@ -150,6 +151,42 @@ def fastreid_mix(
     lambda_ = np.float32(params.lambda_)
     for overlap, plain in zip(jaccard, cosine, strict=True):
         yield (1 - lambda_) * overlap + lambda_ * plain
+
+
+def openunreid(query: Features, gallery: Features, params: RerankParams, block_size: int) -> Blocks:
+    """Mix a Jaccard distance of the features as given with d between normalised features.
+
+    Weights fall with d: features of length sqrt(3) have threefold d and sharper weights than their
+    normalised form. The d that is mixed in is not divided by its maximum.
+
+    The Jaccard distance has the reference's defect: it lacks the offset of the queries, so that
+    image g of the gallery has the weights of image g of queries and gallery together, at the
+    members that it has itself. Figures made so are lower than those of `reidmamba_jaccard`.
+    """
+    split = len(query)
+    weights = _jaccard_weights(_together(query, gallery), params, params.half)
+    own = weights.take(np.arange(split, split + len(gallery)))
+    misread = _values_at(own, weights.take(np.arange(len(gallery))))
+    mine = weights.take(np.arange(split))
+    jaccard = _jaccard_blocks(mine, misread.transposed(split + len(gallery)), gallery, block_size)
+    plain = distance_blocks(normalise(query), normalise(gallery), block_size=block_size)
+    lambda_ = np.float32(params.lambda_)
+    for overlap, distance in zip(jaccard, plain, strict=True):
+        yield lambda_ * distance + (1 - lambda_) * overlap
+
+
+def _values_at(members: SparseRows, rows: SparseRows) -> SparseRows:
+    """Return the entries of `members` with the values that `rows` have there, 0 where none."""
+    width = 1 + max(int(members.columns.max()), int(rows.columns.max()))
+
+    def keys(sparse: SparseRows) -> IntArray:
+        owners = np.repeat(np.arange(len(sparse.offsets) - 1), np.diff(sparse.offsets))
+        return owners * width + sparse.columns
+
+    wanted, present = keys(members), keys(rows)
+    place = np.minimum(np.searchsorted(present, wanted), len(present) - 1)
+    values = np.where(present[place] == wanted, rows.values[place], np.float32(0))
+    return SparseRows(members.offsets, members.columns, values)
 
 
 def query_only(query: Features, gallery: Features, params: RerankParams, block_size: int) -> Blocks:
@@ -205,18 +242,31 @@ def _scaled(blocks: Blocks, factors: FloatArray) -> Blocks:
 def _plain_jaccard(
     query: Features, gallery: Features, params: RerankParams, half: int, block_size: int
 ) -> Blocks:
-    check_block_size(block_size)
-    space = _together(query, gallery)
+    weights = _jaccard_weights(_together(query, gallery), params, half)
+    rows, split = np.arange(len(query) + len(gallery)), len(query)
+    sides = split_weights(weights, rows[:split], rows[split:])
+    yield from _jaccard_blocks(*sides, gallery, block_size)
+
+
+def _jaccard_weights(space: Space, params: RerankParams, half: int) -> SparseRows:
+    """Return weights from lists of k1 images and half lists of `half`, d not scaled."""
     near = space.neighbours(params.k1)
     lists = near.indices
     sets = expanded_sets(reciprocal_sets(lists, params.k1), reciprocal_sets(lists, half))
     distances = space.pairs(sets.offsets, sets.columns, near)
     values = weigh(sets, distances, np.ones(len(space)), 1)
-    weights = mean_rows(values, lists, params.k2)
-    rows, nothing = np.arange(len(space)), np.zeros(len(query), np.float32)
-    mine, inverted = split_weights(weights, rows[: len(query)], rows[len(query) :])
-    for row in range(0, len(query), block_size):
-        block = np.zeros((min(block_size, len(query) - row), len(gallery)), np.float32)
+    return mean_rows(values, lists, params.k2)
+
+
+def _jaccard_blocks(
+    mine: SparseRows, inverted: SparseRows, gallery: Features, block_size: int
+) -> Blocks:
+    """Yield Jaccard distances [b, G] of queries with these weights."""
+    check_block_size(block_size)
+    queries = len(mine.offsets) - 1
+    nothing = np.zeros(queries, np.float32)
+    for row in range(0, queries, block_size):
+        block = np.zeros((min(block_size, queries - row), len(gallery)), np.float32)
         mix_jaccard(block, nothing, mine, inverted, row, 1.0)
         # a row of weights may sum to a little more than 1
         yield np.maximum(block, 0, out=block)
@@ -229,5 +279,6 @@ VARIANTS: dict[str, Variant] = {
     "faiss_jaccard": faiss_jaccard,
     "fastreid_mix": fastreid_mix,
     "reidmamba_jaccard": reidmamba_jaccard,
+    "openunreid": openunreid,
     "query_only": query_only,
 }

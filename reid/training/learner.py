@@ -1,10 +1,13 @@
 """The Lightning module: one for all methods."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from lightning import LightningModule, seed_everything
+from lightning.pytorch.plugins.precision import MixedPrecision
 from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
 from typing_extensions import override
 
 from reid.data.images import Batch
@@ -12,7 +15,7 @@ from reid.data.transforms import augment, seed_rectangles
 from reid.methods.base import EmbeddingNetwork
 from reid.recipe import Recipe
 from reid.training.optimiser import build_optimiser
-from reid.training.schedule import epoch_rate
+from reid.training.schedule import IterationCosine, epoch_rate
 
 
 class Learner(LightningModule):
@@ -26,6 +29,9 @@ class Learner(LightningModule):
         super().__init__()
         self.network = network
         self._recipe, self._seed = recipe, seed
+        schedule, rate = recipe.schedule, recipe.optimiser.learning_rate
+        by_iteration = schedule.name == "iteration_cosine"
+        self._cosine = IterationCosine(schedule, rate) if by_iteration else None
 
     @override
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -37,14 +43,42 @@ class Learner(LightningModule):
         mixed = (self._seed * 1_000_003 + number) * 1_009 + self.global_rank
         seed_everything(mixed % 2**32, verbose=False)
         seed_rectangles(mixed % 2**32)
-        optimiser = self.trainer.optimizers[0]
-        for group in optimiser.param_groups:
-            group["lr"] = epoch_rate(
-                self._recipe.schedule,
-                self._recipe.optimiser.learning_rate,
-                group["base_rate"],
-                number,
-            )
+        if self._cosine is not None:
+            self._cosine.start_epoch(self.global_step)
+            return
+        schedule, base = self._recipe.schedule, self._recipe.optimiser.learning_rate
+        self._set_rates(lambda group_base: epoch_rate(schedule, base, group_base, number))
+
+    @override
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        cosine, iteration = self._cosine, self.global_step
+        if cosine is not None:
+            self._set_rates(lambda group_base: cosine.rate(group_base, iteration))
+
+    @override
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        clip, precision = self._recipe.optimiser.clip, self.trainer.precision_plugin
+        if clip is None:
+            return
+        if isinstance(precision, MixedPrecision) and precision.scaler is not None:
+            # our fused step would undo the scale of the loss itself, too late for a limit
+            precision.scaler.unscale_(optimizer)
+        clip_grad_norm_(self.network.parameters(), clip)
+
+    @override
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if self._cosine is not None:
+            checkpoint["cosine_steps"] = self._cosine.steps
+
+    @override
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if self._cosine is not None:
+            self._cosine.steps = checkpoint["cosine_steps"]
 
     @override
     def training_step(self, raw: Batch, _batch_index: int) -> Tensor:
@@ -54,3 +88,7 @@ class Learner(LightningModule):
         detached: dict[str, Any] = {name: value.detach() for name, value in losses.items()}
         self.log_dict(detached, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
         return losses["loss"]
+
+    def _set_rates(self, rate: Callable[[float], float]) -> None:
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = rate(group["base_rate"])

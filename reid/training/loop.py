@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from lightning import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import Callback, RichProgressBar
+from lightning.pytorch.plugins.precision import MixedPrecision
 from lightning.pytorch.strategies import Strategy
 from torch.utils.data import DataLoader
 
@@ -26,7 +27,11 @@ from reid.training.callbacks import (
 )
 from reid.training.learner import Learner
 
-_LIGHTNING_PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+# fp16 has its plugin instead
+_LIGHTNING_PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": None}
+# of the loss in fp16. It doubles while gradients stay finite; torch's own start of 2^16 loses the
+# first steps (ReIDMamba, arXiv 2511.07948, starts here)
+_LOSS_SCALE = 2.0**10
 
 
 class _Batches(LightningDataModule):
@@ -121,6 +126,7 @@ def make_trainer(
         strategy=strategy,
         max_epochs=epochs,
         precision=_LIGHTNING_PRECISION[precision],  # type: ignore[arg-type]
+        plugins=[half_precision("cuda")] if precision == "fp16" else None,
         callbacks=[shown, *callbacks],
         logger=False,
         enable_checkpointing=False,
@@ -130,6 +136,12 @@ def make_trainer(
         reload_dataloaders_every_n_epochs=1,
         num_sanity_val_steps=0,
     )
+
+
+def half_precision(device: str) -> MixedPrecision:
+    """Return autocast to fp16 with a scaled loss; gradients that overflow skip their step."""
+    scaler = torch.amp.GradScaler(device, init_scale=_LOSS_SCALE)
+    return MixedPrecision("16-mixed", device, scaler)
 
 
 def loader_workers(table: ImageTable) -> int:

@@ -1,7 +1,8 @@
-"""Learning rate as a function of the epoch, constant inside it.
+"""Learning rate as a function of the epoch, or of the batch while it warms up.
 
 Source: TransReID (arXiv 2102.04378), its solver; the step form is that of the bag of tricks
 (arXiv 1903.07071). Both count epochs from 1. PersonViT (arXiv 2408.05398) is one epoch behind.
+The form with a warm-up by batches is that of ReIDMamba (arXiv 2511.07948).
 """
 
 import math
@@ -11,6 +12,7 @@ from reid.recipe import ScheduleRecipe
 
 WARMUP_START = 0.01  # of the base rate
 FLOOR = 0.002  # of the base rate
+ITERATION_FLOOR = 0.001  # of the base rate, for `iteration_cosine`
 STEP_DECAY = 0.1
 
 
@@ -37,3 +39,42 @@ def epoch_rate(schedule: ScheduleRecipe, base: float, group_base: float, epoch: 
     if epoch >= schedule.epochs:
         return floor
     return floor + 0.5 * (group_base - floor) * (1 + math.cos(math.pi * epoch / schedule.epochs))
+
+
+class IterationCosine:
+    """Learning rate of `iteration_cosine`: a warm-up by batches, then a cosine by epochs.
+
+    The cosine takes one step at the end of every epoch by which more batches than those of the
+    warm-up have passed; so the rate is constant in an epoch that begins behind the warm-up.
+    Epochs need not have the same number of batches: the steps are counted, not computed from a
+    number of batches per epoch, and are the state to keep where a run may be stopped.
+
+    Args:
+        schedule: With the name `iteration_cosine`.
+        base: Learning rate of the recipe.
+
+    Attributes:
+        steps: Steps that the cosine has taken.
+    """
+
+    def __init__(self, schedule: ScheduleRecipe, base: float) -> None:
+        self._warmup, self._length = schedule.warmup_iterations, schedule.cosine_epochs or 1
+        self._base = base
+        self.steps = 0
+
+    def start_epoch(self, iteration: int) -> None:
+        """Take the step that is due when an epoch begins at this batch, counted from 0."""
+        self.steps += iteration > self._warmup
+
+    def rate(self, group_base: float, iteration: int) -> float:
+        """Return the learning rate of a parameter group.
+
+        Args:
+            group_base: Full rate of the group.
+            iteration: Batch, counted from 0 through all epochs.
+        """
+        start, floor = WARMUP_START * self._base, ITERATION_FLOOR * self._base
+        if iteration < self._warmup:
+            return start + iteration * (group_base - start) / self._warmup
+        fallen = math.cos(math.pi * self.steps / self._length)
+        return floor + 0.5 * (group_base - floor) * (1 + fallen)

@@ -8,6 +8,7 @@ import torch
 from reid.methods.base import DataFacts
 from reid.methods.personvit import PersonVitRecipe
 from reid.methods.registry import build_network, load_recipe
+from reid.methods.reidmamba import ReidMambaRecipe
 from reid.methods.transreid import TransReidRecipe
 
 FOLDER = Path(__file__).parents[3] / "params" / "methods"
@@ -17,12 +18,14 @@ PUBLISHED = [p for p in RECIPES if p.parent.name == "transreid" and "_" in p.ste
 # never receive a gradient, like the five frozen biases of the necks, which ours keeps.
 UPSTREAM, NEVER_TRAINED, FROZEN_BIASES = 103_590_376, 7_862_248, 5 * 768
 PERSONVIT = [p for p in RECIPES if p.parent.name == "personvit" and "_" in p.stem]
+REIDMAMBA = [p for p in RECIPES if p.parent.name == "reidmamba" and "_" in p.stem]
 PERSONVIT_SMALL, PERSONVIT_UNUSED, PERSONVIT_BIAS = 22_313_704, 385_000, 384
 
 
 def test_all_published_configurations_are_there() -> None:
     assert len(PUBLISHED) == 43
     assert len(PERSONVIT) == 18
+    assert len(REIDMAMBA) == 18
     assert {path.stem for path in RECIPES} >= {"demo", "smoke", "market1501"}
 
 
@@ -32,8 +35,8 @@ def test_recipe_loads_and_builds(path: Path) -> None:
     assert recipe.method == path.parent.name
     with torch.device("meta"):
         network = build_network(recipe, DataFacts(num_classes=10, num_cameras=6, num_views=8))
-    if recipe.method == "personvit":
-        assert not network.uses_cameras
+    if recipe.method in {"personvit", "reidmamba"}:
+        assert network.uses_cameras == (recipe.method == "reidmamba")
         return
     assert network.uses_cameras == ("transreid" in path.stem or "sie" in path.stem) & (
         not path.stem.startswith(("vehicleid", "transformer"))
@@ -97,3 +100,20 @@ def test_parameter_count_of_personvit() -> None:
     assert sum(p.numel() for p in network.parameters()) == PERSONVIT_SMALL - PERSONVIT_UNUSED
     frozen = sum(p.numel() for p in network.parameters() if not p.requires_grad)
     assert frozen == PERSONVIT_BIAS
+
+
+@pytest.mark.parametrize("path", REIDMAMBA, ids=lambda p: p.stem)
+def test_recipes_of_reidmamba_follow_their_name(path: Path) -> None:
+    recipe = load_recipe(path)
+    assert isinstance(recipe, ReidMambaRecipe)
+    name, model, schedule = path.stem, recipe.model, recipe.schedule
+    assert recipe.image.height == (384 if "384" in name else 256)
+    assert model.strides == ((12, 12) if "stride" in name else (16, 16))
+    assert (model.backbone.embed, model.backbone.depth, model.tokens) == (384, 24, 12)
+    assert recipe.loss.rank.weights(model.branches) == (1.0, 1.0)
+    few, many = name.startswith("cuhk03"), name.startswith("msmt17")
+    assert schedule.warmup_iterations == (1000 if few else 2500 if many else 1200)
+    clips = {"cuhk03": 25, "msmt17": 30, "dukemtmcreid": 30}
+    assert recipe.optimiser.clip == clips.get(name.split("_")[0], 10)
+    assert (recipe.optimiser.learning_rate, recipe.optimiser.weight_decay) == (0.008, 0.0)
+    assert (schedule.epochs, schedule.cosine_epochs) == (160, 155)

@@ -62,7 +62,7 @@ def test_other_methods_have_other_recipes(tmp_path: Path) -> None:
             {"method": "transried"},
             r"method is 'transried' \(did you mean 'transreid'\?\); expected",
         ),
-        ({"method": None}, "method is None; expected one of bot, transreid, personvit"),
+        ({"method": None}, "method is None; expected one of bot, transreid, personvit, reidmamba"),
         ({"model": {"jigsaw": {"shifts": 5}}}, r"unknown key 'model.jigsaw.shifts' .*'shift'"),
         ({"model": {"stride": 0}}, "'model' is .*a stride of at least 1"),
         (

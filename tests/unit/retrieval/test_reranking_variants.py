@@ -46,6 +46,59 @@ def test_the_two_jaccard_variants_differ_in_the_half_list() -> None:
     assert np.abs(made("faiss_jaccard") - made("reidmamba_jaccard")).max() > 1e-3
 
 
+LONGER = FEATURES * np.float32(3**0.5)  # as of three normalised features behind each other
+
+
+def mixed(lambda_: float) -> np.ndarray:
+    params = RerankParams(8, 3, lambda_)
+    return np.concatenate(list(variant_blocks("openunreid", LONGER[:11], LONGER[11:], params, 4)))
+
+
+def test_openunreid_runs_from_jaccard_of_given_features_to_distance_of_normalised_ones() -> None:
+    plain = np.concatenate(list(distance_blocks(QUERY, GALLERY)))
+    np.testing.assert_allclose(mixed(1.0), plain, atol=1e-6)
+    np.testing.assert_allclose(mixed(0.3), 0.3 * plain + 0.7 * mixed(0.0), atol=1e-6)
+    assert np.abs(mixed(0.0) - made("openunreid", RerankParams(8, 3, 0.0))).max() > 1e-3
+
+
+def test_openunreid_reads_weights_of_the_gallery_without_the_offset_of_the_queries() -> None:
+    weights = naive_weights(LONGER, PARAMS)
+    expected = np.empty((len(QUERY), len(GALLERY)))
+    for i, j in np.ndindex(expected.shape):
+        members = weights[len(QUERY) + j] > 0
+        overlap = np.minimum(weights[i], weights[j])[members].sum()
+        expected[i, j] = 1 - overlap / (2 - overlap)
+    np.testing.assert_allclose(mixed(0.0), expected, atol=1e-5)
+
+
+def test_reidmamba_jaccard_is_the_same_with_the_right_weights() -> None:
+    weights = naive_weights(FEATURES, PARAMS)
+    overlap = np.minimum(weights[:11, None], weights[None, 11:]).sum(axis=2)
+    np.testing.assert_allclose(made("reidmamba_jaccard"), 1 - overlap / (2 - overlap), atol=1e-5)
+
+
+def naive_weights(features: np.ndarray, params: RerankParams) -> np.ndarray:
+    """Dense rows from lists of k1 and half lists of h, in double precision."""
+    rows = features.astype(np.float64)
+    d = ((rows[:, None] - rows[None]) ** 2).sum(axis=2)
+    lists = np.argsort(d, axis=1, kind="stable")
+
+    def mutual(i: int, size: int) -> set[int]:
+        return {int(j) for j in lists[i, :size] if i in lists[j, :size]}
+
+    weights = np.zeros_like(d)
+    for i in range(len(rows)):
+        full = members = mutual(i, params.k1)
+        for j in full:
+            half = mutual(j, params.half)
+            if 3 * len(half & full) > 2 * len(half):
+                members = members | half
+        chosen = sorted(members)
+        values = np.exp(-d[i, chosen])
+        weights[i, chosen] = values / values.sum()
+    return np.stack([weights[lists[i, : params.k2]].mean(axis=0) for i in range(len(rows))])
+
+
 def test_unknown_name() -> None:
     with pytest.raises(ParamsError, match=r"variant 'float61' \(did you mean 'float16'\?\)"):
         made("float61")

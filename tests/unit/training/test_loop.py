@@ -10,7 +10,8 @@ from reid.data.storage import open_storage
 from reid.errors import ParamsError
 from reid.methods.base import EmbeddingNetwork
 from reid.recipe import Recipe
-from reid.training.loop import fit, require_precision
+from reid.training import loop
+from reid.training.loop import fit, half_precision, require_precision
 
 LABELS = [label for label in range(4) for _ in range(5)]
 
@@ -80,24 +81,39 @@ def weights(network: nn.Module) -> list[Tensor]:
     return [value.clone() for value in network.state_dict().values()]
 
 
+def weights_trained(network: nn.Module) -> list[Tensor]:
+    return [parameter.detach().clone() for parameter in network.parameters()]
+
+
 def same(a: list[Tensor], b: list[Tensor]) -> bool:
     return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
 
 
-def test_a_stopped_run_resumes_to_the_same_bits(table: ImageTable, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        {"warmup_epochs": 1},
+        {"name": "iteration_cosine", "warmup_iterations": 3, "cosine_epochs": 3},
+    ],
+    ids=lambda schedule: schedule.get("name", "cosine"),
+)
+def test_a_stopped_run_resumes_to_the_same_bits(
+    table: ImageTable, tmp_path: Path, schedule: dict[str, object]
+) -> None:
+    chosen = recipe(schedule={"epochs": 4, **schedule})
     whole, sink = Small(), Sink()
-    history = fit(whole, recipe(), table, LABELS, 7, tmp_path / "whole", sink)
+    history = fit(whole, chosen, table, LABELS, 7, tmp_path / "whole", sink)
     assert sink.epochs == [1, 2, 3, 4]
     assert [row["epoch"] for row in history] == [1, 2, 3, 4]
 
     per_epoch = whole.steps // 4
     stopped, sink = Small(stop_at=2 * per_epoch + 2), Sink()
     with pytest.raises((KeyboardInterrupt, SystemExit)):
-        fit(stopped, recipe(), table, LABELS, 7, tmp_path / "stopped", sink)
+        fit(stopped, chosen, table, LABELS, 7, tmp_path / "stopped", sink)
     assert sink.epochs == [1, 2]
 
     resumed = Small()
-    again = fit(resumed, recipe(), table, LABELS, 7, tmp_path / "stopped", sink)
+    again = fit(resumed, chosen, table, LABELS, 7, tmp_path / "stopped", sink)
     assert sink.epochs == [1, 2, 3, 4]
     assert again == history
     assert same(weights(resumed), weights(whole))
@@ -118,6 +134,40 @@ def test_bf16_trains(table: ImageTable, tmp_path: Path) -> None:
     history = fit(network, recipe(precision="bf16"), table, LABELS, 1, tmp_path, Sink())
     assert all(torch.isfinite(value).all() for value in network.state_dict().values())
     assert history[-1]["loss"] < history[0]["loss"] * 2
+
+
+def test_the_rate_warms_up_by_batches_and_falls_by_epochs(
+    table: ImageTable, tmp_path: Path
+) -> None:
+    by_batch = {"name": "iteration_cosine", "warmup_iterations": 5, "cosine_epochs": 2}
+    # four people with five images each are one batch
+    sampler = {"identities": 4, "images": 5}
+    chosen = recipe(schedule=by_batch | {"epochs": 8}, sampler=sampler)
+    history = fit(Small(), chosen, table, LABELS, 7, tmp_path, Sink())
+    shares = [0.01, 0.208, 0.406, 0.604, 0.802, 1.0, 0.5005, 0.001]
+    assert [row["learning_rate"] for row in history] == pytest.approx([0.05 * s for s in shares])
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_one_step_of_a_limited_gradient_is_as_long_as_the_limit_allows(
+    table: ImageTable, tmp_path: Path, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # the CPU has fp16 too, only slowly
+    monkeypatch.setattr(loop, "require_precision", lambda _: None)
+    monkeypatch.setattr(loop, "half_precision", lambda _: half_precision("cpu"))
+    plain = {"learning_rate": 0.5, "momentum": 0, "weight_decay": 0, "bias_weight_decay": 0}
+    chosen = recipe(
+        precision=precision,
+        sampler={"identities": 4, "images": 5},
+        optimiser=plain | {"bias_factor": 1, "clip": 1e-2},
+        schedule={"name": "step", "epochs": 1, "warmup_epochs": 0},
+    )
+    network = Small()
+    before = weights_trained(network)
+    fit(network, chosen, table, LABELS, 1, tmp_path, Sink())
+    after = weights_trained(network)
+    moved = torch.cat([(a - b).flatten() for a, b in zip(after, before, strict=True)])
+    assert float(moved.norm()) == pytest.approx(0.5 * 1e-2, rel=1e-3)
 
 
 def test_fp16_needs_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

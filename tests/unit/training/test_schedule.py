@@ -1,7 +1,9 @@
 import pytest
 
+from reid.errors import ParamsError
+from reid.params import parse_params
 from reid.recipe import ScheduleRecipe
-from reid.training.schedule import epoch_rate
+from reid.training.schedule import IterationCosine, epoch_rate
 
 
 def test_warm_up_starts_at_the_same_rate_for_every_group() -> None:
@@ -28,3 +30,45 @@ def test_a_schedule_may_be_epochs_behind() -> None:
     punctual = ScheduleRecipe(epochs=120, warmup_epochs=20)
     assert epoch_rate(late, 1.0, 2.0, 1) == 0.01
     assert epoch_rate(late, 1.0, 2.0, 120) == epoch_rate(punctual, 1.0, 2.0, 119) > 0.002
+
+
+def rates(schedule: ScheduleRecipe, base: float, batches: list[int]) -> list[list[float]]:
+    """The rates of every batch of epochs with so many batches."""
+    cosine, iteration, found = IterationCosine(schedule, base), 0, []
+    for count in batches:
+        cosine.start_epoch(iteration)
+        found.append([cosine.rate(base, iteration + batch) for batch in range(count)])
+        iteration += count
+    return found
+
+
+def test_warm_up_by_batches_then_a_cosine_by_epochs() -> None:
+    schedule = ScheduleRecipe(name="iteration_cosine", warmup_iterations=4, cosine_epochs=2)
+    first, second, *others = rates(schedule, 1.0, [3, 2, 2, 3, 1])
+    assert first == pytest.approx([0.01, 0.2575, 0.505])
+    assert second == pytest.approx([0.7525, 1.0])
+    # the floor is a thousandth; behind its half period a cosine rises
+    assert others == [
+        pytest.approx([rate] * n) for rate, n in ((0.5005, 2), (0.001, 3), (0.5005, 1))
+    ]
+
+
+def test_the_cosine_waits_until_more_batches_than_those_of_the_warm_up_have_passed() -> None:
+    schedule = ScheduleRecipe(name="iteration_cosine", warmup_iterations=4, cosine_epochs=8)
+    assert rates(schedule, 1.0, [4, 1, 1])[1] == [1.0]
+    assert rates(schedule, 1.0, [4, 1, 1])[2][0] < 1
+    assert rates(schedule, 1.0, [5, 1])[1][0] < 1
+
+
+def test_warm_up_by_batches_starts_at_the_same_rate_for_every_group() -> None:
+    schedule = ScheduleRecipe(name="iteration_cosine", warmup_iterations=2, cosine_epochs=1)
+    cosine = IterationCosine(schedule, 1.0)
+    assert cosine.rate(1.0, 0) == cosine.rate(2.0, 0) == 0.01
+    cosine.steps = 1
+    assert cosine.rate(1.0, 9) == cosine.rate(2.0, 9) == 0.001
+
+
+@pytest.mark.parametrize("given", [{"name": "iteration_cosine"}, {"cosine_epochs": 5}])
+def test_the_length_of_the_cosine_belongs_to_one_form(given: dict[str, object]) -> None:
+    with pytest.raises(ParamsError, match="cosine_epochs with the name iteration_cosine, and with"):
+        parse_params(given, ScheduleRecipe, "recipe.yaml")

@@ -1,0 +1,77 @@
+"""The triplet loss with other distances and other choices of positive and negative.
+
+Source: ReIDMamba (arXiv 2511.07948), whose published runs use the defaults.
+"""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from reid.losses.triplet import euclidean_distance, margin_loss, mine_hardest
+from reid.params import Params
+
+
+class TripletRecipe(Params):
+    """The triplet loss.
+
+    Attributes:
+        margin: Margin between the distances, null for the soft margin.
+        squared: Distances are squared, after they are chosen and before the margin.
+        normalised: Features are scaled to length 1 before.
+        positives: Which image of the same person: `hard` the farthest, `easy` the nearest other.
+        negatives: Which image of another person: `hard` the nearest, `semihard` the nearest of
+            those farther than the positive.
+    """
+
+    margin: float | None = Field(1.2, ge=0)
+    squared: bool = False
+    normalised: bool = False
+    positives: Literal["hard", "easy"] = "hard"
+    negatives: Literal["hard", "semihard"] = "hard"
+
+
+def variant_triplet_loss(features: Tensor, labels: Tensor, options: TripletRecipe) -> Tensor:
+    """Return the mean over the anchors that have a negative; 0 if none has.
+
+    Differs from the reference code: people may have different numbers of images in a batch.
+
+    Args:
+        features: [B, D].
+        labels: [B] person classes.
+    """
+    if options.normalised:
+        features = F.normalize(features.float(), dim=1)
+    distance = euclidean_distance(features)
+    hardest = mine_hardest(distance, labels)
+    positive, negative = hardest.positive, hardest.negative
+    if options.positives == "easy":
+        positive = _easiest(distance, labels)
+    if options.negatives == "semihard":
+        negative = _semi_hard(distance, labels, positive)
+    if options.squared:
+        positive, negative = positive.square(), negative.square()
+    return margin_loss(positive, negative, hardest.valid, options.margin)
+
+
+def _easiest(distance: Tensor, labels: Tensor) -> Tensor:
+    """Return the distance to the nearest other image of the person, or to itself if alone: [B]."""
+    same = labels[:, None] == labels[None, :]
+    own = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+    alone = same.sum(dim=1, keepdim=True) == 1
+    return distance.masked_fill(~same | (own & ~alone), torch.inf).amin(dim=1)
+
+
+def _semi_hard(distance: Tensor, labels: Tensor, positive: Tensor) -> Tensor:
+    """Return the smallest distance to another person above that of the positive: [B].
+
+    Where there is none, it is that to the first image of another person in the batch, as in the
+    reference code.
+    """
+    other = labels[:, None] != labels[None, :]
+    farther = other & (distance > positive[:, None])
+    nearest = distance.detach().masked_fill(~farther, torch.inf).argmin(dim=1)
+    index = torch.where(farther.any(dim=1), nearest, other.int().argmax(dim=1))
+    return distance.gather(1, index[:, None])[:, 0]
