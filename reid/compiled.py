@@ -24,8 +24,12 @@ def compiled(function: Kernel) -> Kernel:
 
 
 def compiled_elementwise(function: Kernel) -> Kernel:
-    """Compile `function`, and let a product and the sum it goes into be one instruction."""
-    return cast(Kernel, numba.njit(cache=True, nogil=True, fastmath={"contract"})(function))
+    """Compile `function`, and let a product and the sum it goes into be one instruction.
+
+    A division by zero gives infinity: the check for an error would stop vector instructions.
+    """
+    options = {"fastmath": {"contract"}, "error_model": "numpy"}
+    return cast(Kernel, numba.njit(cache=True, nogil=True, **options)(function))
 
 
 def compiled_reduction(function: Kernel) -> Kernel:

@@ -5,9 +5,12 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from reid.nn.scan.backends import Backend
-from reid.nn.scan.selective import selective_scan
+from reid.nn.causal_convolution import convolve_both_ways
+from reid.nn.precision import at_least_single
+from reid.nn.scan.backends import Backend, choose_backend
+from reid.nn.scan.selective import grouped_scan
 
 STEP_RANGE = (1e-3, 1e-1)  # of the step sizes that fresh weights begin with
 LEAST_STEP = 1e-4
@@ -29,6 +32,8 @@ class BidirectionalMixer(nn.Module):
         kernel: Taps of the convolution before each scan.
         depth: Blocks of the whole network; fresh output weights shrink with its root.
         scan: See `choose_backend`.
+        recompute: Keep nothing between the two large layers for the backward pass, but compute it
+            again there.
     """
 
     def __init__(
@@ -40,10 +45,11 @@ class BidirectionalMixer(nn.Module):
         *,
         depth: int,
         scan: Backend = "auto",
+        recompute: bool = False,
     ) -> None:
         super().__init__()
         inner, rank = expand * width, math.ceil(width / 16)
-        self.sizes, self.scan = [rank, state, state], scan
+        self.sizes, self.scan, self.recompute = [rank, state, state], scan, recompute
         self.in_proj = nn.Linear(width, 2 * inner, bias=False)
         self.conv1d = nn.Conv1d(inner, inner, kernel, groups=inner)
         self.x_proj = nn.Linear(inner, rank + 2 * state, bias=False)
@@ -61,36 +67,51 @@ class BidirectionalMixer(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Mix [B, L, D]."""
-        x, z = self.in_proj(tokens).transpose(1, 2).chunk(2, dim=1)
-        # from here on E channels of the forward direction, then E of the backward one
-        u = F.silu(torch.cat(self._convolve(x), dim=1))
-        weights = torch.stack([self.x_proj.weight, self.x_proj_b.weight])
-        both = u.reshape(len(u), 2, -1, u.shape[2])
-        step, into, out_of = torch.split(weights @ both, self.sizes, dim=2)
-        weights = torch.stack([self.dt_proj.weight, self.dt_proj_b.weight])
-        out, _ = selective_scan(
+        entered = self.in_proj(tokens)
+        if self.recompute and torch.is_grad_enabled():
+            mixed = checkpoint(self._mix, entered, use_reentrant=False, preserve_rng_state=False)
+        else:
+            mixed = self._mix(entered)
+        return self.out_proj(mixed)  # type: ignore[no-any-return]
+
+    def _mix(self, entered: Tensor) -> Tensor:
+        """Turn [B, L, 2 E], the scans' input and their gate, into [B, L, E]."""
+        x, z = entered.chunk(2, dim=2)
+        backend = choose_backend(self.scan, x.device.type, at_least_single(x).dtype).name
+        # from here on the first dimension is the direction
+        u = convolve_both_ways(
+            x,
+            torch.stack([self.conv1d.weight, self.conv1d_b.weight])[:, :, 0],
+            torch.stack([_bias(self.conv1d), _bias(self.conv1d_b)]),
+            native=backend == "native",
+        )
+        seen = torch.stack([self.x_proj.weight, self.x_proj_b.weight])
+        rank, B, C = torch.split(_project(u, seen), self.sizes, dim=3)
+        sized = _project(rank, torch.stack([self.dt_proj.weight, self.dt_proj_b.weight]))
+        bias = torch.stack([self.dt_proj.bias, self.dt_proj_b.bias])[:, None, None]
+        y, _ = grouped_scan(
             u,
-            (weights @ step).flatten(1, 2),
-            -torch.cat([self.A_log, self.A_b_log]).float().exp(),
-            into,
-            out_of,
-            torch.cat([self.D, self.D_b]),
-            delta_bias=torch.cat([self.dt_proj.bias, self.dt_proj_b.bias]),
+            F.softplus(at_least_single(sized) + bias),
+            -torch.stack([self.A_log, self.A_b_log]).float().exp(),
+            B,
+            C,
             reverse=(False, True),
             backend=self.scan,
         )
-        forward, backward = out.chunk(2, dim=1)
-        mixed = (forward + backward) / 2 * F.silu(z)
-        return self.out_proj(mixed.transpose(1, 2))  # type: ignore[no-any-return]
+        y = torch.addcmul(y, u, torch.stack([self.D, self.D_b])[:, None, None])
+        return (y[0] + y[1]) / 2 * F.silu(z)
 
-    def _convolve(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Convolve each channel of [B, E, L] with its past, and with its future."""
-        ahead, back = self.conv1d, self.conv1d_b
-        reach = ahead.weight.shape[2] - 1
-        return (
-            F.conv1d(F.pad(x, (reach, 0)), ahead.weight, ahead.bias, groups=ahead.groups),
-            F.conv1d(F.pad(x, (0, reach)), back.weight.flip(2), back.bias, groups=back.groups),
-        )
+
+def _bias(layer: nn.Conv1d) -> Tensor:
+    if layer.bias is None:
+        raise TypeError("the convolutions of a mixer have biases")
+    return layer.bias
+
+
+def _project(x: Tensor, weight: Tensor) -> Tensor:
+    """Map [2, B, L, i] with a matrix [2, o, i] for each direction to [2, B, L, o]."""
+    flat = torch.bmm(x.flatten(1, 2), weight.transpose(1, 2))
+    return flat.view(*x.shape[:3], -1)
 
 
 def _log_decay(channels: int, state: int) -> Tensor:

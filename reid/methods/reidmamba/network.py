@@ -177,7 +177,7 @@ def build(recipe: ReidMambaRecipe, facts: DataFacts) -> ReIDMamba:
 
 def _block(model: ModelRecipe, index: int) -> MambaBlock:
     width, depth = model.backbone.embed, model.backbone.depth
-    mixer = BidirectionalMixer(width, depth=depth, scan=model.scan)
+    mixer = BidirectionalMixer(width, depth=depth, scan=model.scan, recompute=model.recompute)
     return MambaBlock(mixer, width, drop_rate(model.drop_path, index, depth))
 
 

@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from reid.nn.bidirectional_mixer import BidirectionalMixer
+from reid.nn.scan.backends import Backend
 
 BACKWARD = {
     "conv1d.": "conv1d_b.",
@@ -115,3 +116,37 @@ def test_half_precision_stays_finite_and_near() -> None:
         assert parameter.grad is not None
         assert bool(parameter.grad.isfinite().all())
         assert parameter.grad.dtype == torch.float32
+
+
+def gradients(mixer: BidirectionalMixer, given: Tensor) -> list[Tensor]:
+    mixer.zero_grad()
+    leaf = given.clone().requires_grad_()
+    mixer(leaf).square().sum().backward()
+    return [x.grad for x in (leaf, *mixer.parameters()) if x.grad is not None]
+
+
+def test_computing_again_changes_no_bit_and_keeps_less() -> None:
+    mixer, given, kept = made(), tokens(), []
+
+    def pack(x: Tensor) -> Tensor:
+        kept.append(x.numel())
+        return x
+
+    found, sizes = [], []
+    for mixer.recompute in (False, True):
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
+            mixer(given.clone().requires_grad_())
+        sizes.append(sum(kept))
+        kept.clear()
+        found.append(gradients(mixer, given))
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+    assert sizes[1] < sizes[0] / 2
+
+
+@pytest.mark.parametrize("backend", ["torch", "reference"])
+def test_backends_agree(backend: Backend) -> None:
+    mixer, given = made(), tokens()
+    expected = gradients(mixer, given)
+    mixer.scan = backend
+    for got, truth in zip(gradients(mixer, given), expected, strict=True):
+        torch.testing.assert_close(got, truth, rtol=1e-4, atol=1e-5)
