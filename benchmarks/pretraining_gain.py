@@ -14,7 +14,6 @@ import csv
 import json
 import os
 import statistics
-import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -25,22 +24,15 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import torch
+from bench_world import Quiet, open_world, train_and_score
 from matplotlib import pyplot as plt
 
-from reid.data.images import TEST_RESAMPLING, TRAIN_RESAMPLING, ImageTable, image_facts
-from reid.data.indexing import build_manifest
-from reid.data.manifest import Manifest
-from reid.data.readers import read_layout
-from reid.data.storage import Storage, open_storage
-from reid.data.synthetic import WorldSpec, build_world
-from reid.methods.base import DataFacts
-from reid.methods.embedding import embed_images
-from reid.methods.registry import METHODS, build_network, load_recipe
+from reid.data.images import TRAIN_RESAMPLING, ImageTable, image_facts
+from reid.data.synthetic import WorldSpec
+from reid.methods.base import EmbeddingNetwork
+from reid.methods.registry import METHODS, load_recipe
 from reid.pretrain.distillation import build_distillation
 from reid.pretrain.recipe import load_pretrain_recipe
-from reid.progress import silent
-from reid.retrieval.foreign.evaluation import evaluate_features
-from reid.training.loop import fit
 from reid.training.pretraining import KEPT, pretrain
 
 PARAMS = Path(__file__).parents[1] / "params"
@@ -50,13 +42,6 @@ SCRATCH = "scratch"
 # maximum against 0.59 at full strength; mAP after fine-tuning was 35.4 against 35.2.
 COLOURS = {"views": {"jitter": 0.3, "grey": 0.0}}
 NAMES = {"mim": "DINO + masked images", "dino": "DINO alone", SCRATCH: "from scratch"}
-
-
-class Quiet:
-    """Takes the numbers of an epoch and drops them."""
-
-    def log_epoch(self, epoch: int, metrics: dict[str, float]) -> None:
-        """Drop the metrics of an epoch."""
 
 
 @dataclass(frozen=True)
@@ -89,24 +74,14 @@ class Plan:
         return self.folder / "results" / f"{objective}_{seed}_{epoch:04d}.json"
 
 
-def world(plan: Plan, spec: WorldSpec) -> tuple[Manifest, Storage]:
-    """Make and index a world, or open the one that is there."""
-    root = plan.folder / f"world_{spec.size}_{spec.seed}"
-    index = root.with_suffix(".parquet")
-    if not index.exists():
-        build_world(spec, root, 1)
-        storage = open_storage(root)
-        reading = read_layout("synthetic", storage)
-        build_manifest(reading, storage, root.name, index, root.with_suffix(".sqlite"))
-    return Manifest.load(index), open_storage(root)
-
-
 def run_pretraining(plan: Plan, objective: str, seed: int) -> None:
     """Pretrain, keeping the backbone of every epoch."""
     torch.set_num_threads(1)
     changes = {"epochs": plan.epochs, "keep_every": plan.every, **COLOURS, **OBJECTIVES[objective]}
     recipe = load_pretrain_recipe(PARAMS / "pretrain/demo.yaml", changes)
-    manifest, storage = world(plan, WorldSpec("pretrain", "AB", 100 + seed, kind="unlabelled"))
+    manifest, storage = open_world(
+        plan.folder, WorldSpec("pretrain", "AB", 100 + seed, kind="unlabelled")
+    )
     rows = manifest.rows("pretrain")
     facts = image_facts(manifest, rows.index.to_numpy(), ())
     size = recipe.views.source_size
@@ -122,37 +97,18 @@ def run_pretraining(plan: Plan, objective: str, seed: int) -> None:
 
 def run_fine_tuning(plan: Plan, objective: str, seed: int, epoch: int) -> None:
     """Fine-tune on the bench world of a seed and score it."""
-    torch.set_num_threads(1)
     schedule = {"epochs": plan.fine_epochs, "warmup_epochs": 2}
     recipe = load_recipe(PARAMS / "methods/personvit/demo.yaml", {"schedule": schedule})
-    manifest, storage = world(plan, WorldSpec("bench", "A", seed))
 
-    def table(rows: Any, resampling: Any) -> ImageTable:
-        facts = image_facts(manifest, rows.index.to_numpy(), manifest.train_cameras)
-        size = (recipe.image.height, recipe.image.width)
-        return ImageTable(storage, rows["path"].tolist(), facts, *size, resampling)
+    def load(network: EmbeddingNetwork) -> None:
+        if objective != SCRATCH:
+            METHODS["personvit"].load_pretrained(network, plan.backbone(objective, seed, epoch))
 
-    torch.manual_seed(seed)
-    facts = DataFacts(manifest.num_classes, manifest.num_cameras, manifest.num_views)
-    network = build_network(recipe, facts)
-    if objective != SCRATCH:
-        METHODS["personvit"].load_pretrained(network, plan.backbone(objective, seed, epoch))
-    labels = [int(label) for label in manifest.train["label"]]
-    with tempfile.TemporaryDirectory() as scratch:
-        train = table(manifest.train, TRAIN_RESAMPLING)
-        history = fit(network, recipe, train, labels, seed, Path(scratch), Quiet())
-    query, gallery = (manifest.rows(split) for split in ("query", "gallery"))
-    features = [
-        embed_images(network, recipe, table(rows, TEST_RESAMPLING), silent)[0]
-        for rows in (query, gallery)
-    ]
-    ids = (rows[key].to_numpy(np.int64) for key in ("pid", "camid") for rows in (query, gallery))
-    arrays: list[Any] = [*features, *ids]
-    found = evaluate_features(*arrays)
-    figures = dict(found.scores["plain"].figures())
+    world = open_world(plan.folder, WorldSpec("bench", "A", seed))
+    figures = train_and_score(recipe, world, seed, load)
     target = plan.result(objective, seed, epoch)
     target.parent.mkdir(exist_ok=True)
-    target.write_text(json.dumps({**figures, "loss": history[-1]["loss"]}), encoding="utf-8")
+    target.write_text(json.dumps(figures), encoding="utf-8")
 
 
 def run_all(plan: Plan, seeds: list[int], jobs: int) -> None:
