@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from reid.cli_data import Commands, add_data_commands, add_synth_commands
+from reid.cli_doctor import add_doctor_command
 from reid.cli_evaluate import add_evaluate_command
 from reid.cli_explain import add_explain_command
 from reid.cli_pretrain import add_pretrain_commands
@@ -38,6 +39,7 @@ EXIT_CODES = """exit codes:
   7  the evaluation has no defined result
   8  the model may not be registered, or did not come back as it was logged
   9  a training was stopped, as it could only get worse
+ 10  `reid doctor` found something broken
 
 examples:
   dvc repro                                  run the whole active study
@@ -47,6 +49,7 @@ examples:
   reid pretrain personvit                    a backbone from images without labels
   reid train transreid                       one stage by hand (inputs must exist)
   reid evaluate features.npz                 score the features of another toolkit
+  reid doctor                                what works on this machine, and how fast
 """
 
 
@@ -117,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     add_explain_command(commands)
     _add_suite(commands)
     _add_weights(commands)
+    add_doctor_command(commands)
     return parser
 
 

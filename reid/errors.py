@@ -62,5 +62,11 @@ class TrainingError(ReidError):
     exit_code = 9
 
 
+class MachineError(ReidError):
+    """Something that every command needs does not work on this machine."""
+
+    exit_code = 10
+
+
 class ReidWarning(UserWarning):
     """Something was adapted so that work could go on; one line."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from reid.data.images import Batch
 from reid.nn.checkpoint import LoadReport
+from reid.nn.scan.backends import Choice
 from reid.recipe import Recipe
 
 
@@ -40,6 +41,16 @@ class EmbeddingNetwork(nn.Module, ABC):
     @abstractmethod
     def embed(self, batch: Batch) -> Tensor:
         """Return the [B, D] features, not normalised."""
+
+    def backends(self, device: str) -> dict[str, Choice]:  # noqa: ARG002 - for those with parts
+        """Return what computes each part that has several implementations, and why that one.
+
+        It goes into the records of a run. Most networks have no such part.
+
+        Args:
+            device: Kind of device, `cpu` or `cuda`.
+        """
+        return {}
 
 
 @dataclass(frozen=True)

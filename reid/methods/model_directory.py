@@ -37,6 +37,7 @@ class ModelCard(Params):
         pretraining: Grid and normalisation of the parent's images, where its file says them.
         git_commit: Commit of the code, `+dirty` if it had changes.
         world_size: Processes that trained together.
+        backends: Implementation in training of each part that has several, such as the scan.
         version: Version of this program.
     """
 
@@ -61,6 +62,7 @@ class ModelCard(Params):
     precision: Precision
     seed: int
     world_size: int = Field(1, ge=1)
+    backends: dict[str, str] = Field(default_factory=dict)
     epochs: int = Field(ge=1)
     version: str
 

@@ -1,5 +1,6 @@
 """How the numbers of a comparison are written, the same in every format."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from reid.report.comparison import ComparedRun, ComparedRuns
@@ -14,6 +15,7 @@ FIELD_HEADS = {
     "feature_size": "feature size",
     "images_per_second": "images/s",
     "device": "device",
+    "backends": "backends",
     "world_size": "world size",
 }
 NOTE = (
@@ -54,6 +56,8 @@ def stated(value: Any) -> str:
         return "not stated"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {entry}" for key, entry in value.items()) or "-"
     return str(value)
 
 

@@ -41,6 +41,7 @@ RUN_FIELDS = (
     "feature_size",
     "images_per_second",
     "device",
+    "backends",
     "world_size",
 )
 

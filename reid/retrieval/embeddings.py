@@ -45,7 +45,7 @@ class Embeddings:
         roles: `query`, `gallery`, or `pool` where the protocol takes both from all images [N].
         paths: POSIX path of each image below the root of its dataset [N].
         card: How they were made: dataset, manifest and model digests, recipe, precision, flip,
-            uses_camera_ids, feature_size, images_per_second, device ...
+            uses_camera_ids, feature_size, images_per_second, device, backends ...
         modalities: `rgb` or `ir`; by default all `rgb` [N].
         occlusions: Share of the person that is hidden, NaN where unknown (the default) [N].
         draws: Place of each image in the gallery draw of each official trial, from 0, among the

@@ -26,6 +26,7 @@ from reid.retrieval.testset import TestSet
 PLAIN = "plain"
 # what the maker of embeddings is expected to state; None where it does not
 STATED = (
+    "backends",
     "device",
     "feature_size",
     "flip",

@@ -1,6 +1,7 @@
 """The card of a model directory, from what is known of data, recipe and network."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import reid
@@ -23,8 +24,13 @@ def model_card(
     seed: int,
     parent: Parent,
     mlflow_run_id: str | None = None,
+    backends: Mapping[str, str] = MappingProxyType({}),
 ) -> ModelCard:
-    """Collect the card; terms that nobody stated are left empty, and the registry refuses them."""
+    """Collect the card; terms that nobody stated are left empty, and the registry refuses them.
+
+    Args:
+        backends: Those it was trained with here.
+    """
     labelled = manifest.train.drop_duplicates("label").sort_values("label")
     terms = joined_terms(manifest.meta.ethics, parent)
     state = git_state()
@@ -50,6 +56,7 @@ def model_card(
         precision=recipe.precision,
         seed=seed,
         world_size=1,
+        backends=dict(backends),
         epochs=recipe.schedule.epochs,
         version=reid.__version__,
     )

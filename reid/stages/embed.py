@@ -48,6 +48,7 @@ def _card(
     dataset: str, manifest: Manifest, model: LoadedModel, folder: Path, speed: float
 ) -> dict[str, Any]:
     weights = (folder / "model.safetensors").read_bytes()
+    device = best_device().type
     return {
         "dataset": dataset,
         "manifest_digest": manifest.digest,
@@ -60,7 +61,8 @@ def _card(
         "uses_camera_ids": model.network.uses_cameras,
         "feature_size": model.network.feature_size,
         "images_per_second": round(speed, 1),
-        "device": best_device().type,
+        "device": device,
+        "backends": {part: c.name for part, c in model.network.backends(device).items()},
         "world_size": model.card.world_size,
         "run_seed": model.card.seed,
     }

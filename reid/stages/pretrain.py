@@ -39,7 +39,7 @@ from reid.tracking.digest import sha256
 from reid.tracking.lineage import git_state, lineage_tags
 from reid.tracking.logged_backbone import log_backbone
 from reid.tracking.run import TrackedRun
-from reid.training.loop import require_precision
+from reid.training.precision import require_precision
 from reid.training.pretraining import KEPT, first_process, pretrain
 
 METHOD = "pretrain"

@@ -10,6 +10,7 @@ from reid.data.manifest import Manifest
 from reid.errors import DataError
 from reid.files import whole_folder
 from reid.methods.base import DataFacts, EmbeddingNetwork
+from reid.methods.embedding import best_device
 from reid.methods.model_directory import save_model
 from reid.methods.registry import METHODS, build_network, load_recipe
 from reid.recipe import Recipe
@@ -24,9 +25,10 @@ from reid.stages.resumable import (
     write_history,
 )
 from reid.study import RunEntry, Study, load_study
-from reid.tracking.lineage import lineage_tags
+from reid.tracking.lineage import backend_tags, lineage_tags
 from reid.tracking.run import TrackedRun
-from reid.training.loop import fit, require_precision
+from reid.training.loop import fit
+from reid.training.precision import require_precision
 
 
 def train_run(name: str) -> None:
@@ -50,6 +52,8 @@ def train_run(name: str) -> None:
         _tracked(study, name, recipe, manifest, parent, checkpoints) as tracked,
     ):
         network = _network(study, run, recipe, manifest, parent)
+        backends = network.backends(best_device().type)
+        tracked.set_tags(backend_tags(backends))
         table = _training_table(study, run, recipe, manifest)
         labels = [int(label) for label in manifest.train["label"]]
         sink = EpochSink(tracked, "train")
@@ -64,6 +68,7 @@ def train_run(name: str) -> None:
             seed=study.seed,
             parent=parent,
             mlflow_run_id=tracked.run_id,
+            backends={part: choice.name for part, choice in backends.items()},
         )
         with whole_folder(model_folder(study.study, name)) as folder:
             save_model(folder, network, recipe, card)

@@ -46,6 +46,20 @@ def hardware() -> dict[str, str]:
     return {"hardware.cpu": _cpu_model(), "hardware.cores": str(cores), "hardware.gpu": gpu}
 
 
+def backend_tags(chosen: Mapping[str, tuple[str, str]]) -> dict[str, str]:
+    """Return what computes each part of a network as tags.
+
+    Tags and not parameters: a run may go on where another backend is the best.
+
+    Args:
+        chosen: Part, such as `scan`, to the name of its backend and why it was taken.
+    """
+    tags: dict[str, str] = {}
+    for part, (name, reason) in chosen.items():
+        tags |= {f"backend.{part}": name, f"backend.{part}.reason": reason}
+    return tags
+
+
 def params_hash(params: Mapping[str, Any]) -> str:
     """Return the SHA-256 of a parameter tree, independent of the order of its keys."""
     text = json.dumps(params, sort_keys=True, default=str)

@@ -48,6 +48,7 @@ def describe_lineage(
         "seed": card.seed,
         "epochs": card.epochs,
         "precision": card.precision,
+        "backends": dict(card.backends),
         "reidflow": card.version,
         "tests": {
             name: {

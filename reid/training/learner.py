@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from lightning import LightningModule, seed_everything
-from lightning.pytorch.plugins.precision import MixedPrecision
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 from typing_extensions import override
@@ -15,6 +14,7 @@ from reid.data.transforms import augment, seed_rectangles
 from reid.methods.base import EmbeddingNetwork
 from reid.recipe import Recipe
 from reid.training.optimiser import build_optimiser
+from reid.training.precision import unscale_gradients
 from reid.training.schedule import IterationCosine, epoch_rate
 
 
@@ -62,13 +62,10 @@ class Learner(LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        clip, precision = self._recipe.optimiser.clip, self.trainer.precision_plugin
-        if clip is None:
-            return
-        if isinstance(precision, MixedPrecision) and precision.scaler is not None:
-            # our fused step would undo the scale of the loss itself, too late for a limit
-            precision.scaler.unscale_(optimizer)
-        clip_grad_norm_(self.network.parameters(), clip)
+        clip = self._recipe.optimiser.clip
+        if clip is not None:
+            unscale_gradients(self.trainer, optimizer)
+            clip_grad_norm_(self.network.parameters(), clip)
 
     @override
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

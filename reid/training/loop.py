@@ -9,13 +9,11 @@ from pathlib import Path
 import torch
 from lightning import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import Callback, RichProgressBar
-from lightning.pytorch.plugins.precision import MixedPrecision
 from lightning.pytorch.strategies import Strategy
 from torch.utils.data import DataLoader
 
 from reid.data.images import Batch, ImageTable, keep_batch
 from reid.data.samplers.identity import IdentityBatchSampler
-from reid.errors import ParamsError
 from reid.methods.base import EmbeddingNetwork
 from reid.recipe import Precision, Recipe
 from reid.training.callbacks import (
@@ -26,12 +24,7 @@ from reid.training.callbacks import (
     MetricSink,
 )
 from reid.training.learner import Learner
-
-# fp16 has its plugin instead
-_LIGHTNING_PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": None}
-# of the loss in fp16. It doubles while gradients stay finite; torch's own start of 2^16 loses the
-# first steps (ReIDMamba, arXiv 2511.07948, starts here)
-_LOSS_SCALE = 2.0**10
+from reid.training.precision import require_precision, trainer_precision
 
 
 class _Batches(LightningDataModule):
@@ -101,14 +94,6 @@ def fit(
     return history.rows
 
 
-def require_precision(precision: Precision) -> None:
-    """Refuse fp16 where there is no GPU: the CPU has no fast half precision."""
-    if precision == "fp16" and not torch.cuda.is_available():
-        raise ParamsError(
-            "precision is fp16 but there is no GPU", "fp32 or bf16 on a CPU", "Change the recipe."
-        )
-
-
 def make_trainer(
     epochs: int,
     precision: Precision,
@@ -125,8 +110,7 @@ def make_trainer(
         devices=devices,
         strategy=strategy,
         max_epochs=epochs,
-        precision=_LIGHTNING_PRECISION[precision],  # type: ignore[arg-type]
-        plugins=[half_precision("cuda")] if precision == "fp16" else None,
+        **trainer_precision(precision),
         callbacks=[shown, *callbacks],
         logger=False,
         enable_checkpointing=False,
@@ -136,12 +120,6 @@ def make_trainer(
         reload_dataloaders_every_n_epochs=1,
         num_sanity_val_steps=0,
     )
-
-
-def half_precision(device: str) -> MixedPrecision:
-    """Return autocast to fp16 with a scaled loss; gradients that overflow skip their step."""
-    scaler = torch.amp.GradScaler(device, init_scale=_LOSS_SCALE)
-    return MixedPrecision("16-mixed", device, scaler)
 
 
 def loader_workers(table: ImageTable) -> int:

@@ -25,7 +25,8 @@ from reid.pretrain.recipe import PretrainRecipe
 from reid.pretrain.schedule import epoch_tables, step_tables
 from reid.pretrain.views import cut_views
 from reid.training.callbacks import LAST_CHECKPOINT, AtomicCheckpoint, History, MetricSink
-from reid.training.loop import loader_workers, make_trainer, require_precision
+from reid.training.loop import loader_workers, make_trainer
+from reid.training.precision import require_precision, unscale_gradients
 
 MEASURE_EVERY = 50  # steps between two looks at the teacher's health
 KEPT = "kept"
@@ -149,6 +150,7 @@ class Pretrainer(LightningModule):
     ) -> None:
         student, recipe = self.distillation.student, self._recipe.optimiser
         if recipe.clip is not None:
+            unscale_gradients(self.trainer, optimizer)
             clip_each(student.parameters(), recipe.clip)
         if self.current_epoch < recipe.freeze_last_layer:
             freeze_last_layer(student)

@@ -20,6 +20,7 @@ from reid.nn.class_tokens import ClassTokenPlaces
 from reid.nn.mamba_block import NORM_FLOOR, MambaBlock, drop_rate, join_residual
 from reid.nn.patch import PatchEmbedding
 from reid.nn.precision import at_least_single
+from reid.nn.scan.backends import Choice, choose_backend
 from reid.nn.side_information import check_ids
 
 OWN_BLOCKS = 2  # of each branch
@@ -162,6 +163,10 @@ class ReIDMamba(EmbeddingNetwork):
     def embed(self, batch: Batch) -> Tensor:
         """Return [B, branches · F]: the features of all branches, each of length 1."""
         return torch.cat([F.normalize(feature) for feature in self.features(batch)], dim=1)
+
+    def backends(self, device: str) -> dict[str, Choice]:
+        """Return which scan its blocks use on a device."""
+        return {"scan": choose_backend(self.model_recipe.scan, device)}
 
     def _places(self, branch: int) -> ClassTokenPlaces:
         return cast(ClassTokenPlaces, self.places[branch])

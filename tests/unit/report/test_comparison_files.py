@@ -39,7 +39,8 @@ class Cells(HTMLParser):
 
 @pytest.fixture
 def tables(make_result: Make) -> tuple[ComparedRuns, ...]:
-    runs = [make_result("low", 0.2), make_result("high", 0.8, uses_camera_ids=True)]
+    high = make_result("high", 0.8, uses_camera_ids=True, backends={"scan": "torch"})
+    runs = [make_result("low", 0.2, backends={}), high]
     deviation = {"plain": {"mAP": 0.0123}}
     trials = make_result("other", 0.5, trials=10, trial_deviation=deviation)
     return compare_results([*runs, trials])
@@ -63,6 +64,9 @@ def test_the_page_is_complete_and_ordered(written: Path) -> None:
     assert len(high) == len(heads)
     assert heads[2:8] == ["mAP", "R1", "R5", "R10", "mINP", "mAP to best"]
     assert high[heads.index("camera ids")] == "yes"
+    assert high[heads.index("backends")] == "scan: torch"
+    low = next(row for row in cells.rows if row[0] == "low")
+    assert low[heads.index("backends")] == "-"
     assert high[7] == "best"
     assert RERANK in next(row for row in cells.rows if "plain" in row)
 

@@ -6,8 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reid.data.manifest import EthicsRecord
+from reid.nn.scan.backends import Choice
 from reid.tracking.lineage import (
     GitState,
+    backend_tags,
     ethics_tags,
     git_state,
     hardware,
@@ -70,6 +72,11 @@ def test_the_hash_ignores_order_and_nothing_else(
 
 def test_unstated_terms_are_unknown() -> None:
     assert set(ethics_tags(None).values()) == {"unknown"}
+
+
+def test_backends_are_named_with_their_reason() -> None:
+    tags = backend_tags({"scan": Choice("torch", "not native: no compiler")})
+    assert tags == {"backend.scan": "torch", "backend.scan.reason": "not native: no compiler"}
 
 
 def test_lineage_holds_terms_code_and_machine(repository: Path) -> None:

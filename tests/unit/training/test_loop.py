@@ -11,7 +11,8 @@ from reid.errors import ParamsError
 from reid.methods.base import EmbeddingNetwork
 from reid.recipe import Recipe
 from reid.training import loop
-from reid.training.loop import fit, half_precision, require_precision
+from reid.training.loop import fit
+from reid.training.precision import half_precision, require_precision
 
 LABELS = [label for label in range(4) for _ in range(5)]
 
@@ -154,7 +155,8 @@ def test_one_step_of_a_limited_gradient_is_as_long_as_the_limit_allows(
 ) -> None:
     # the CPU has fp16 too, only slowly
     monkeypatch.setattr(loop, "require_precision", lambda _: None)
-    monkeypatch.setattr(loop, "half_precision", lambda _: half_precision("cpu"))
+    half = half_precision("cpu")
+    monkeypatch.setattr("reid.training.precision.half_precision", lambda _: half)
     plain = {"learning_rate": 0.5, "momentum": 0, "weight_decay": 0, "bias_weight_decay": 0}
     chosen = recipe(
         precision=precision,

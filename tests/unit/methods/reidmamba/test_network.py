@@ -11,6 +11,7 @@ from reid.losses.triplet import triplet_loss
 from reid.methods.base import DataFacts
 from reid.methods.reidmamba import METHOD, ReIDMamba, ReidMambaRecipe
 from reid.methods.reidmamba.branches import FUSIONS, PowerMean
+from reid.nn.scan.backends import Choice, choose_backend
 
 PUBLISHED = DataFacts(num_classes=751, num_cameras=6, num_views=1)
 
@@ -43,6 +44,11 @@ def batch(size: int = 9) -> Batch:
     images = torch.randn(size, 3, 16, 16, generator=torch.Generator().manual_seed(1))
     labels = torch.arange(size) // 3 % 3
     return Batch(images, labels, labels % 2, labels * 0, labels * 0)
+
+
+def test_the_records_name_the_scan() -> None:
+    assert network(scan="torch").backends("cpu") == {"scan": Choice("torch", "asked for")}
+    assert network().backends("cpu") == {"scan": choose_backend("auto", "cpu")}
 
 
 @pytest.mark.parametrize(
