@@ -19,6 +19,7 @@ smallest size).
 
 import argparse
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -178,14 +179,14 @@ def saved_bytes(network: EmbeddingNetwork, variant: str, size: Size, count: int)
     return total / count
 
 
-def peak_bytes(variant: str, size: Size, count: int) -> int:
+def peak_bytes(variant: str, size: Size, count: int) -> float:
     """Return by how much a step raises the memory of a process of its own."""
     command = [sys.executable, __file__, "--measure", variant, *map(str, size), str(count)]
     # freed memory goes back at once, so that a peak is one of what is in use
     returned = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
     environment = {**os.environ, **returned}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    return int(json.loads(done.stdout))
+    return float(json.loads(done.stdout))
 
 
 def measure_here(variant: str, size: Size, count: int) -> None:
@@ -229,13 +230,14 @@ def rates(networks: dict[str, EmbeddingNetwork], size: Size, count: int, rounds:
     return {name: (count / medians[name, 0], count / medians[name, 1]) for name in networks}
 
 
-def costs(variants: list[str], size: Size, batch: int, rounds: int) -> dict[str, Cost]:
-    """Measure all variants at one size."""
+def costs(variants: list[str], size: Size, batch: int, rounds: int, peak: bool) -> dict[str, Cost]:
+    """Measure all variants at one size; peaks, which take the longest, only if asked for."""
     networks = {variant: network_of(variant, size) for variant in variants}
     speed = rates(networks, size, batch, rounds)
     found = {}
     for variant, network in networks.items():
-        peaks = [peak_bytes(variant, size, count) for count in (batch, batch + MORE)]
+        counts = (batch, batch + MORE)
+        peaks = [peak_bytes(variant, size, count) if peak else math.nan for count in counts]
         found[variant] = Cost(
             sum(parameter.numel() for parameter in network.parameters()),
             *multiplications(network, size),
@@ -264,7 +266,7 @@ def print_size(size: Size, found: dict[str, Cost]) -> None:
         )
     if BASELINE not in found:
         return
-    for variant in found.keys() - {BASELINE}:
+    for variant in (name for name in found if name != BASELINE):
         mine, base = found[variant], found[BASELINE]
         names = ("parameters", "multiplications", "saved", "peak", "step")
         names += ("forward_rate", "step_rate")
@@ -299,6 +301,7 @@ def main() -> None:
     parser.add_argument(
         "--only", nargs="+", default=[], choices=names, metavar="NAME", help=f"of {names}"
     )
+    parser.add_argument("--no-peak", action="store_true", help="leave the peaks of memory out")
     parser.add_argument("--measure", nargs=5, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.measure:
@@ -316,7 +319,8 @@ def main() -> None:
     print(f"float32, batch {given.batch}, {torch.get_num_threads()} threads; scan: {scan.name}")
     found = {}
     for size in sizes:
-        found[size] = costs(variants, size, given.batch, 2 if given.quick else given.rounds)
+        rounds = 2 if given.quick else given.rounds
+        found[size] = costs(variants, size, given.batch, rounds, not given.no_peak)
         print_size(size, found[size])
     print_growth(found)
 

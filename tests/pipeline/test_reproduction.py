@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 
 from tests.pipeline.conftest import Project, copy_project
 
-RUNS = ("bot", "transreid", "personvit")
+RUNS = ("bot", "transreid", "personvit", "reidmamba")
 PRETRAINED = Path("models/smoke/pretrained/personvit")
 
 
@@ -46,6 +46,7 @@ def test_mlflow_shows_parent_and_child(reproduced: Project) -> None:
     experiment = client.get_experiment_by_name("smoke")
     assert experiment is not None
     runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
+    assert runs["reidmamba"].data.tags["backend.scan"] == "native"
     parent, child = runs["personvit (pretraining)"], runs["personvit"]
     assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
     assert parent.info.status == "FINISHED"
@@ -127,12 +128,14 @@ def test_one_recipe_reruns_one_chain(reproduced: Project) -> None:
     assert ran == chain("bot", "train", "embed", "evaluate", "register") | {"compare"}
 
 
+@pytest.mark.parametrize("run", ["transreid", pytest.param("reidmamba", marks=pytest.mark.slow)])
 def test_kill_mid_epoch_then_repro_ends_in_the_same_bits(
-    reproduced: Project, tmp_path: Path
+    reproduced: Project, tmp_path: Path, run: str
 ) -> None:
     """The unbroken run and the killed one start from the same data and end bit-equal."""
     project = copy_project(tmp_path / "killed")
-    recipe = "params/methods/transreid/smoke.yaml"
+    recipe = f"params/methods/{run}/smoke.yaml"
+    stage, model = f"train@{run}", f"models/smoke/{run}"
     text = (project.folder / recipe).read_text()
     epochs = re.search(r"epochs: \d+", text)
     assert epochs is not None
@@ -140,7 +143,7 @@ def test_kill_mid_epoch_then_repro_ends_in_the_same_bits(
     project.repro("validate@synth_smoke_a")
 
     process = subprocess.Popen(
-        ["dvc", "repro", "train@transreid"],
+        ["dvc", "repro", stage],
         cwd=project.folder,
         env=project.env,
         stdout=subprocess.DEVNULL,
@@ -151,12 +154,12 @@ def test_kill_mid_epoch_then_repro_ends_in_the_same_bits(
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert checkpoint.exists()
-    assert not (project.folder / "models/smoke/transreid").exists()
+    assert not (project.folder / model).exists()
 
-    assert project.repro("train@transreid") == ["train@transreid"]
-    resumed = load_file(project.folder / "models/smoke/transreid/model.safetensors")
-    project.run("dvc", "repro", "--force", "--single-item", "train@transreid")
-    unbroken = load_file(project.folder / "models/smoke/transreid/model.safetensors")
+    assert project.repro(stage) == [stage]
+    resumed = load_file(project.folder / model / "model.safetensors")
+    project.run("dvc", "repro", "--force", "--single-item", stage)
+    unbroken = load_file(project.folder / model / "model.safetensors")
     assert resumed.keys() == unbroken.keys()
     assert all((resumed[key] == unbroken[key]).all() for key in resumed)
 
