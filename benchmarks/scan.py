@@ -86,22 +86,9 @@ def busy_core() -> Iterator[None]:
         process.join()
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--channels", type=int, default=768)
-    parser.add_argument("--states", type=int, default=16)
-    parser.add_argument("--steps", type=int, default=140)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=5, help="each of half a minute (5)")
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    data = inputs(given.batch, given.channels, given.states, given.steps)
-    medians(data, FAST, 1)  # compiles
-    shape = f"B={given.batch} E={given.channels} N={given.states} L={given.steps}"
-    print(f"{shape}, {given.threads} threads, median of {given.rounds}")
-    base, *fast = medians(data, (BASELINE, *FAST), given.rounds)
+def print_ratios(data: list[Tensor], rounds: int) -> None:
+    """Run all in turn; print milliseconds and ratios to the baseline."""
+    base, *fast = medians(data, (BASELINE, *FAST), rounds)
     print(
         f"{BASELINE:10}" + "".join(f"  {p} {t:8.1f} ms" for p, t in zip(PASSES, base, strict=True))
     )
@@ -111,12 +98,49 @@ def main() -> None:
             for name, t, b in zip(PASSES, found, base, strict=True)
         )
         print(f"{backend:10}" + "".join(parts))
-    quiet = medians(data, FAST, 4 * given.rounds)
+
+
+def print_slowdown(data: list[Tensor], rounds: int) -> None:
+    """Print how much slower all is beside a busy core, and a matrix product for comparison."""
+    quiet, product = medians(data, FAST, rounds), product_milliseconds(rounds)
     with busy_core():
-        shared = medians(data, FAST, 4 * given.rounds)
+        shared, slow_product = medians(data, FAST, rounds), product_milliseconds(rounds)
     for backend, alone, beside in zip(FAST, quiet, shared, strict=True):
         slower = (f"{name} {b / a:.2f}" for name, a, b in zip(PASSES, alone, beside, strict=True))
         print(f"{backend:10}  slower by a factor beside a busy core: {', '.join(slower)}")
+    print(f"a matrix product of torch, likewise: {slow_product / product:.2f}")
+
+
+def product_milliseconds(rounds: int) -> float:
+    """Return the median time of a matrix product of ordinary size."""
+    matrix = torch.randn(1024, 1024)
+    found = []
+    for _ in range(rounds):
+        begun = time.perf_counter()
+        torch.mm(matrix, matrix)
+        found.append(1000 * (time.perf_counter() - begun))
+    return statistics.median(found)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--channels", type=int, default=768)
+    parser.add_argument("--states", type=int, default=16)
+    parser.add_argument("--steps", type=int, default=140)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=5, help="each of 10 to 40 seconds (5)")
+    parser.add_argument("--busy-only", action="store_true", help="leave the baseline out")
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    data = inputs(given.batch, given.channels, given.states, given.steps)
+    medians(data, FAST, 1)  # compiles
+    shape = f"B={given.batch} E={given.channels} N={given.states} L={given.steps}"
+    print(f"{shape}, {given.threads} threads, median of {given.rounds}")
+    if not given.busy_only:
+        print_ratios(data, given.rounds)
+    print_slowdown(data, 4 * given.rounds)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ In a chunk only the recurrence itself goes step by step. The forward pass keeps 
 each chunk; the backward pass computes the others again.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import torch
@@ -52,10 +53,11 @@ class _Scan(torch.autograd.Function):
         u, states = inputs[0], inputs[2].shape[2]
         groups, steps, batch, channels = u.shape
         keeps = any(ctx.needs_input_grad)
-        chunks = -(-steps // CHUNK) if keeps else 0
-        kept = u.new_empty(chunks, groups, batch, channels, states)
+        kept = u.new_empty(-(-steps // CHUNK) if keeps else 0, groups, batch, channels, states)
         y, last = torch.empty_like(u), u.new_empty(groups, batch, channels, states)
-        for group, part in _parts(u, states):
+
+        def work(place: _Place) -> None:
+            _, group, part = place
             block = _block(inputs, group, part)
             state = u.new_zeros(batch, len(block.A), states)
             for number, time in enumerate(_chunks(steps)):
@@ -65,6 +67,8 @@ class _Scan(torch.autograd.Function):
                 y[group, time, :, part] = torch.einsum("tben,tbn->tbe", history, block.C[time])
                 state = history[-1]
             last[group, :, part] = state
+
+        _for_each(work, _places(u, states), u.is_cuda)
         ctx.save_for_backward(*inputs, kept)
         ctx.mark_non_differentiable(last)
         return y, last
@@ -73,25 +77,68 @@ class _Scan(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, dy: Tensor, _: Tensor) -> tuple[Tensor, ...]:
         *inputs, kept = ctx.saved_tensors
-        gradients = tuple(torch.zeros_like(x) for x in inputs)
-        for group, part in _parts(dy, kept.shape[-1]):
-            block, into = _block(inputs, group, part), _block(gradients, group, part)
+        du, dstep, dA = (torch.empty_like(x) for x in inputs[:3])
+        places = _places(dy, kept.shape[-1])
+        # a group's B and C serve several blocks, whose gradients are summed in order at the end
+        blocks = len(places) // len(dy)
+        dB, dC = (x.new_zeros(blocks, *x.shape) for x in inputs[3:])
+
+        def work(place: _Place) -> None:
+            number, group, part = place
+            block = _block(inputs, group, part)
+            into = _block((du, dstep, dA, dB[number], dC[number]), group, part)
+            into.A.zero_()
             before = kept[:, group, :, part]
             carried = torch.zeros_like(before[0])
-            for number, time in reversed(list(enumerate(_chunks(dy.shape[1])))):
-                carried = _retreat(
-                    block, time, before[number], dy[group, time, :, part], carried, into
-                )
-        return gradients
+            for index, time in reversed(list(enumerate(_chunks(dy.shape[1])))):
+                given = dy[group, time, :, part]
+                carried = _retreat(block, time, before[index], given, carried, into)
+
+        _for_each(work, places, dy.is_cuda)
+        return du, dstep, dA, dB.sum(dim=0), dC.sum(dim=0)
 
 
-def _parts(u: Tensor, states: int) -> Iterator[tuple[int, slice]]:
-    """Yield groups and the channels of a block in them."""
+class _Place(NamedTuple):
+    """A block of channels: its number in the group, the group, and the channels."""
+
+    number: int
+    group: int
+    part: slice
+
+
+def _places(u: Tensor, states: int) -> list[_Place]:
     groups, _, batch, channels = u.shape
     width = channels if u.is_cuda else max(1, STEP_SIZE // (batch * states))
-    for group in range(groups):
-        for first in range(0, channels, width):
-            yield group, slice(first, first + width)
+    return [
+        _Place(number, group, slice(first, first + width))
+        for group in range(groups)
+        for number, first in enumerate(range(0, channels, width))
+    ]
+
+
+def _for_each(work: Callable[[_Place], None], places: list[_Place], is_cuda: bool) -> None:
+    """Call `work` for each block; on the CPU as many at once as torch has threads, of one each.
+
+    Operations that small are no faster on several threads, and where another process keeps a core
+    busy each would wait for its slowest one. So the number of threads changes no bit either.
+    """
+    threads = torch.get_num_threads()
+    if is_cuda or threads == 1 or len(places) == 1:
+        for place in places:
+            work(place)
+        return
+    try:
+        with ThreadPoolExecutor(threads, initializer=_become_single) as pool:
+            for _ in pool.map(work, places):
+                pass
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _become_single() -> None:
+    """Make this thread one that records no gradients and starts no others."""
+    torch.set_num_threads(1)
+    torch.set_grad_enabled(False)
 
 
 def _block(tensors: Sequence[Tensor], group: int, part: slice) -> _Block:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from reid import compiled
 from reid.errors import ParamsError
-from reid.nn.scan import backends
+from reid.nn.scan import backends, vectorised
 from reid.nn.scan.backends import Backend, choose_backend, missing_reason
 from reid.nn.scan.native_kernels import BLOCK, exp2, place
 from reid.nn.scan.selective import selective_scan
@@ -118,12 +118,17 @@ def test_half_precision_under_autocast_is_computed_in_single(backend: Backend) -
     assert all(x.grad is not None and torch.isfinite(x.grad).all() for x in data)
 
 
-def test_threads_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("backend", FAST)
+def test_threads_change_no_bit(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vectorised, "STEP_SIZE", 64)  # several blocks
     data = inputs(2, 2 * BLOCK + 3, 4, 33)
-    made = []
+    made, before = [], torch.get_num_threads()
     for threads in (1, 3):
         monkeypatch.setattr(compiled, "thread_count", lambda n=threads: n)
-        made.append(run(data, "native", torch.float32))
+        torch.set_num_threads(threads)
+        made.append(run(data, backend, torch.float32))
+        assert torch.get_num_threads() == threads
+    torch.set_num_threads(before)
     assert all(torch.equal(a, b) for a, b in zip(*made, strict=True))
 
 
