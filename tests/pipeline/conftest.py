@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,13 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = copy_project(tmp_path_factory.mktemp("project"))
     project.repro()
     return project
+
+
+def wait_for_checkpoint(folder: Path) -> Path:
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        found = list(folder.glob("*/last.ckpt"))
+        if found:
+            return found[0]
+        time.sleep(0.01)
+    pytest.fail("training wrote no checkpoint")

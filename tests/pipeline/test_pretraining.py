@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
-from tests.pipeline.conftest import Project
-from tests.pipeline.test_reproduction import wait_for_checkpoint
+from tests.pipeline.conftest import Project, wait_for_checkpoint
 
 FOLDER = Path("models/smoke/pretrained/personvit")
 RECIPE = "params/pretrain/smoke.yaml"

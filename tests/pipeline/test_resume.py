@@ -4,13 +4,12 @@ import os
 import re
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 from safetensors.numpy import load_file
 
-from tests.pipeline.conftest import copy_project
+from tests.pipeline.conftest import copy_project, wait_for_checkpoint
 
 
 @pytest.mark.parametrize("run", ["transreid", pytest.param("reidmamba", marks=pytest.mark.slow)])
@@ -45,13 +44,3 @@ def test_kill_mid_epoch_then_repro_ends_in_the_same_bits(tmp_path: Path, run: st
     unbroken = load_file(project.folder / model / "model.safetensors")
     assert resumed.keys() == unbroken.keys()
     assert all((resumed[key] == unbroken[key]).all() for key in resumed)
-
-
-def wait_for_checkpoint(folder: Path) -> Path:
-    end = time.monotonic() + 120
-    while time.monotonic() < end:
-        found = list(folder.glob("*/last.ckpt"))
-        if found:
-            return found[0]
-        time.sleep(0.01)
-    pytest.fail("training wrote no checkpoint")
