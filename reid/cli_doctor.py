@@ -5,7 +5,7 @@ import argparse
 from reid.cli_data import Commands
 
 _EXAMPLES = """examples:
-  reid doctor                       a table, in some seconds
+  reid doctor                       a table, within half a minute
   reid doctor --json > doctor.json  the same for a program, or for a question to others
 
 What is marked `no` one can do without; what is marked BROKEN one cannot: the exit code is 10.

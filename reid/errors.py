@@ -70,3 +70,9 @@ class MachineError(ReidError):
 
 class ReidWarning(UserWarning):
     """Something was adapted so that work could go on; one line."""
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, or its kind where it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

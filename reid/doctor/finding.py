@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from reid.errors import first_line
+
 Figure = str | int | float | bool | None
 State = Literal["works", "absent", "broken"]
 
@@ -57,9 +59,3 @@ def examine(
     except Exception as error:  # a broken installation raises anything
         return Finding(group, name, "broken" if needed else "absent", first_line(error), remedy)
     return Finding(group, name, "works", seen.text, figures=seen.figures)
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of an error's message, or its kind where it has none."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

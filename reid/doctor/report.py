@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from reid.doctor.finding import Finding, first_line
-from reid.errors import MachineError
+from reid.doctor.finding import Finding
+from reid.errors import MachineError, first_line
 
 MARKS = {"works": ("yes", "green"), "absent": ("no", "yellow"), "broken": ("BROKEN", "bold red")}
 PARTS = {
@@ -26,7 +26,7 @@ PARTS = {
 
 
 def doctor(*, as_json: bool = False) -> None:
-    """Examine this machine and print what was found; it takes some seconds.
+    """Examine this machine and print what was found; it takes up to half a minute.
 
     Raises:
         MachineError: A part without which nothing works is missing or broken.

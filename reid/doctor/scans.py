@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from functools import partial
-from typing import NamedTuple, cast
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -21,17 +21,6 @@ REMEDIES = {
     "native": "The torch backend serves, more slowly.",
 }
 BROKEN = "Name another backend as `model.scan` in the recipe, and report this."
-
-
-class Gradients(NamedTuple):
-    """Output of the scan, and the gradients of every input of a fixed sum of it."""
-
-    results: tuple[Tensor, ...]
-
-    def error(self, truth: "Gradients") -> float:
-        """Return the largest difference of any tensor against its largest true value."""
-        pairs = zip(self.results, truth.results, strict=True)
-        return max(float((a.double() - b).abs().max() / b.abs().max()) for a, b in pairs)
 
 
 def findings() -> list[Finding]:
@@ -55,7 +44,7 @@ def _places() -> Iterator[tuple[str, str]]:
             yield name, "cpu"
 
 
-def _backend(name: str, device: str, inputs: list[Tensor], truth: Gradients) -> Finding:
+def _backend(name: str, device: str, inputs: list[Tensor], truth: list[Tensor]) -> Finding:
     title = f"{name} ({device})"
     missing = missing_reason(name, device)
     if missing is not None:
@@ -64,10 +53,10 @@ def _backend(name: str, device: str, inputs: list[Tensor], truth: Gradients) -> 
     return examine(GROUP, title, partial(_trial, name, device, inputs, truth), BROKEN)
 
 
-def _trial(name: str, device: str, inputs: list[Tensor], truth: Gradients) -> Seen:
+def _trial(name: str, device: str, inputs: list[Tensor], truth: list[Tensor]) -> Seen:
     here = [x.to(device) for x in inputs]
     first = seconds(lambda: _run(name, here), device)
-    error = _run(name, here).error(truth)
+    error = _error(_run(name, here), truth)
     if not error <= TOLERANCE:  # NaN is not either
         raise ArithmeticError(f"wrong by {error:.1g} against float64")
     duration = 1000 * best_seconds(lambda: _run(name, here), device)
@@ -93,7 +82,8 @@ def _inputs() -> list[Tensor]:
     return [*sequences, decay, *mixing, normal(CHANNELS), normal(CHANNELS) - 3]
 
 
-def _run(name: str, inputs: list[Tensor]) -> Gradients:
+def _run(name: str, inputs: list[Tensor]) -> list[Tensor]:
+    """Return the output, and the gradients of every input of a fixed sum of it."""
     u, delta, A, B, C, D, bias = leaves = [x.detach().clone().requires_grad_() for x in inputs]
     with torch.enable_grad():
         out, _ = selective_scan(
@@ -109,4 +99,10 @@ def _run(name: str, inputs: list[Tensor]) -> Gradients:
         )
         weights = torch.linspace(-1, 1, out.numel(), dtype=out.dtype, device=out.device)
         gradients = torch.autograd.grad((out.flatten() * weights).sum(), leaves)
-    return Gradients(tuple(x.cpu() for x in (out.detach(), *gradients)))
+    return [x.cpu() for x in (out.detach(), *gradients)]
+
+
+def _error(found: list[Tensor], truth: list[Tensor]) -> float:
+    """Return the largest difference of any tensor against its largest true value."""
+    pairs = zip(found, truth, strict=True)
+    return max(float((a.double() - b).abs().max() / b.abs().max()) for a, b in pairs)

@@ -7,18 +7,16 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor
 
 from reid.losses.triplet import euclidean_distance, margin_loss, mine_hardest
 from reid.params import Params
 
 
-class TripletRecipe(Params):
-    """The triplet loss.
+class TripletVariant(Params):
+    """Which distances the triplet loss compares; by default those of `triplet_loss`.
 
     Attributes:
-        margin: Margin between the distances, null for the soft margin.
         squared: Distances are squared, after they are chosen and before the margin.
         normalised: Features are scaled to length 1 before.
         positives: Which image of the same person: `hard` the farthest, `easy` the nearest other.
@@ -26,14 +24,15 @@ class TripletRecipe(Params):
             those farther than the positive.
     """
 
-    margin: float | None = Field(1.2, ge=0)
     squared: bool = False
     normalised: bool = False
     positives: Literal["hard", "easy"] = "hard"
     negatives: Literal["hard", "semihard"] = "hard"
 
 
-def variant_triplet_loss(features: Tensor, labels: Tensor, options: TripletRecipe) -> Tensor:
+def variant_triplet_loss(
+    features: Tensor, labels: Tensor, margin: float | None, variant: TripletVariant
+) -> Tensor:
     """Return the mean over the anchors that have a negative; 0 if none has.
 
     Differs from the reference code: people may have different numbers of images in a batch.
@@ -41,19 +40,20 @@ def variant_triplet_loss(features: Tensor, labels: Tensor, options: TripletRecip
     Args:
         features: [B, D].
         labels: [B] person classes.
+        margin: Margin between the distances, None for the soft margin.
     """
-    if options.normalised:
+    if variant.normalised:
         features = F.normalize(features.float(), dim=1)
     distance = euclidean_distance(features)
     hardest = mine_hardest(distance, labels)
     positive, negative = hardest.positive, hardest.negative
-    if options.positives == "easy":
+    if variant.positives == "easy":
         positive = _easiest(distance, labels)
-    if options.negatives == "semihard":
+    if variant.negatives == "semihard":
         negative = _semi_hard(distance, labels, positive)
-    if options.squared:
+    if variant.squared:
         positive, negative = positive.square(), negative.square()
-    return margin_loss(positive, negative, hardest.valid, options.margin)
+    return margin_loss(positive, negative, hardest.valid, margin)
 
 
 def _easiest(distance: Tensor, labels: Tensor) -> Tensor:

@@ -92,7 +92,7 @@ class BidirectionalMixer(nn.Module):
         y, _ = grouped_scan(
             u,
             F.softplus(at_least_single(sized) + bias),
-            -torch.stack([self.A_log, self.A_b_log]).float().exp(),
+            -at_least_single(torch.stack([self.A_log, self.A_b_log])).exp(),
             B,
             C,
             reverse=(False, True),

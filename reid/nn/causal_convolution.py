@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from reid.compiled import over_rows
+from reid.nn.arrays import arrays
 from reid.nn.convolution_kernels import convolve_backward, convolve_forward
 
 
@@ -45,7 +46,7 @@ class _Convolution(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         taps, bias = weight.transpose(1, 2).contiguous(), bias.contiguous()
         out = x.new_empty(2, *x.shape)
-        over_rows(convolve_forward, len(x), *_rows(x), *_arrays(taps, bias, out))
+        over_rows(convolve_forward, len(x), *_rows(x), *arrays(taps, bias, out))
         ctx.save_for_backward(x, taps, bias)
         return out
 
@@ -55,8 +56,8 @@ class _Convolution(torch.autograd.Function):
         x, taps, bias = ctx.saved_tensors
         dx = torch.zeros(x.shape)
         dweight, dbias = x.new_zeros(len(x), *taps.shape), x.new_zeros(len(x), *bias.shape)
-        arrays = _arrays(taps, bias, dout.contiguous(), dx, dweight, dbias)
-        over_rows(convolve_backward, len(x), *_rows(x), *arrays)
+        given = arrays(taps, bias, dout.contiguous(), dx, dweight, dbias)
+        over_rows(convolve_backward, len(x), *_rows(x), *given)
         return dx, dweight.sum(dim=0).transpose(1, 2), dbias.sum(dim=0)
 
 
@@ -71,7 +72,3 @@ def _rows(x: Tensor) -> tuple[npt.NDArray[np.float32], int]:
     stride = x.stride(1)
     length = (steps - 1) * stride + channels
     return x.detach().as_strided((batch, length), (x.stride(0), 1)).numpy(), stride
-
-
-def _arrays(*tensors: Tensor) -> list[npt.NDArray[np.float32]]:
-    return [tensor.detach().numpy() for tensor in tensors]

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from reid.errors import CheckpointError
+from reid.errors import CheckpointError, first_line
 
 Resize = Callable[[Tensor], Tensor]
 WRAPPERS = ("model", "state_dict")
@@ -181,8 +181,7 @@ def _read_pickle(path: Path) -> Mapping[str, object]:
 
 def _unreadable(path: Path, error: Exception) -> CheckpointError:
     foreign = re.search(r"GLOBAL (?:`)?([\w.]+)", str(error))
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    reason = f"it holds an object of {foreign[1]}" if foreign else lines[0]
+    reason = f"it holds an object of {foreign[1]}" if foreign else first_line(error)
     return CheckpointError(
         f"{path}: cannot be read as plain weights ({reason})",
         "a safetensors file or a state dict of tensors without other Python objects",

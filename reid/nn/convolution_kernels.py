@@ -6,12 +6,10 @@ A task is one image. Channels lie side by side in memory and are computed many a
 from typing import cast
 
 import numpy as np
-import numpy.typing as npt
 
 from reid.compiled import compiled_elementwise
+from reid.nn.arrays import Floats
 from reid.nn.scan.native_kernels import LOG2_E, exp2
-
-Floats = npt.NDArray[np.float32]
 
 _ZERO, _ONE = cast(float, np.float32(0)), cast(float, np.float32(1))
 _SHARPNESS = cast(float, np.float32(-LOG2_E))
@@ -71,8 +69,8 @@ def convolve_backward(
                     there = _reached(t, taps - 1 - tap, direction)
                     if 0 <= there < steps:
                         seen = x[image, there * stride : there * stride + len(row)]
-                        _into_input(dx[image, there], weight[direction, tap], row)
-                        _into_input(dweight[image, direction, tap], seen, row)
+                        _add_product(dx[image, there], weight[direction, tap], row)
+                        _add_product(dweight[image, direction, tap], seen, row)
 
 
 @compiled_elementwise
@@ -90,11 +88,11 @@ def _sum_taps(
     for tap in range(len(weight)):
         first = _reached(t, len(weight) - 1 - tap, direction) * stride
         if 0 <= first < len(x):
-            _into_input(row, weight[tap], x[first : first + len(row)])
+            _add_product(row, weight[tap], x[first : first + len(row)])
 
 
 @compiled_elementwise
-def _into_input(total: Floats, one: Floats, other: Floats) -> None:
+def _add_product(total: Floats, one: Floats, other: Floats) -> None:
     """Add the product of two rows."""
     for e in range(len(total)):
         total[e] += one[e] * other[e]

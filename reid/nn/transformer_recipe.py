@@ -1,4 +1,4 @@
-"""The part of a recipe that gives a vision transformer its sizes."""
+"""The part of a recipe that gives a network on patches its sizes."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
@@ -54,23 +54,21 @@ PLAIN_SIZES = {
 """Names of the self-supervised methods; their "small" is DeiT's, not that of an old timm."""
 
 
-class TransformerRecipe(Params):
-    """A vision transformer on patches. A method says which names of sizes it knows.
+class PatchRecipe(Params):
+    """A network on patches, whose `backbone` is sizes or one of the names that its method knows.
 
     Attributes:
-        backbone: Sizes, or one of the names of the method.
         stride: Step between patches in pixels, one number or (vertical, horizontal).
         drop_path: Stochastic depth of the last block.
     """
 
-    names: ClassVar[Mapping[str, BackboneSize]] = PLAIN_SIZES
+    names: ClassVar[Mapping[str, Params]]
 
-    backbone: BackboneSize = VIT_BASE
     patch: int = Field(16, ge=1)
     stride: int | tuple[int, int] = 16
     drop_path: float = Field(0.1, ge=0, lt=1)
 
-    @field_validator("backbone", mode="before")
+    @field_validator("backbone", mode="before", check_fields=False)
     @classmethod
     def _sizes_of_a_name(cls, value: Any) -> Any:
         if isinstance(value, str) and value not in cls.names:
@@ -87,6 +85,18 @@ class TransformerRecipe(Params):
     def strides(self) -> tuple[int, int]:
         """Step between patches, (vertical, horizontal)."""
         return (self.stride, self.stride) if isinstance(self.stride, int) else self.stride
+
+
+class TransformerRecipe(PatchRecipe):
+    """A vision transformer.
+
+    Attributes:
+        backbone: Sizes, or one of the names of the method.
+    """
+
+    names: ClassVar[Mapping[str, BackboneSize]] = PLAIN_SIZES
+
+    backbone: BackboneSize = VIT_BASE
 
     @property
     def shape(self) -> TransformerShape:

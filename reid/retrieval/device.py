@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from reid.errors import EvaluationError
+from reid.errors import EvaluationError, first_line
 from reid.progress import Advance
 from reid.retrieval.distance import check_block_size
 from reid.retrieval.features import FeatureRows, FloatArray
@@ -26,7 +26,7 @@ def check_device(device: str) -> None:
         torch.zeros(1, device=device).cpu()
     except (RuntimeError, AssertionError) as error:
         raise EvaluationError(
-            f"device '{device}': {str(error).splitlines()[0]}",
+            f"device '{device}': {first_line(error)}",
             "cpu, or a device of this machine such as cuda",
             "Choose another device.",
         ) from None

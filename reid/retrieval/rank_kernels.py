@@ -48,8 +48,7 @@ def rank_rows(
         first_query: Number of the query in row 0.
         ties: Equal distances stand for a match (-1), in order of index (0) or against it (1).
         tie_margin: Distances this close count as equal.
-        order: Gallery indices grouped by person [G].
-        first, last: Start and end of each query's person in `order` [Q].
+        order: Gallery indices grouped by person [G]; `first` and `last` enclose each query's [Q].
         junk: Gallery indices that never count, ascending.
         query_cameras, gallery_cameras: [Q] and [G].
         exclusion: A value of `EXCLUSIONS`.

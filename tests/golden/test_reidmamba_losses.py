@@ -19,7 +19,7 @@ from torch import Tensor
 
 from reid.losses.rank_correlation import inter_loss, intra_loss
 from reid.losses.smoothed_identity import smoothed_identity_loss
-from reid.losses.triplet_variants import TripletRecipe, variant_triplet_loss
+from reid.losses.triplet_variants import TripletVariant, variant_triplet_loss
 from reid.recipe import ScheduleRecipe
 from reid.retrieval.distance import distance_blocks, normalise
 from reid.retrieval.labels import Labels
@@ -119,10 +119,10 @@ def test_triplet_variants(pack: Pack) -> None:
     checked = set()
     for name, arguments in pack.facts["triplet_variants"].items():
         given = {CHOICES[key]: value for key, value in arguments.items()}
-        # no margin is the soft margin, which we call null
-        options = TripletRecipe.model_validate(given | {"margin": given["margin"] or None})
+        margin = given.pop("margin") or None  # none is the soft margin, which we call null
+        variant = TripletVariant.model_validate(given)
         features = pack.tensors["triplet.feat"].clone().requires_grad_()
-        value = variant_triplet_loss(features, pack.labels, options)
+        value = variant_triplet_loss(features, pack.labels, margin, variant)
         pack.close_value(value, float(pack.tensors[f"triplet.{name}"]), LOSSES)
         checked.add(f"triplet.{name}")
         if f"triplet.{name}.grad" in pack.tensors:
@@ -139,7 +139,7 @@ def test_smoothed_cross_entropy(pack: Pack) -> None:
 
 def test_losses_of_a_training_step(pack: Pack) -> None:
     c, labels, expected = pack.config, pack.tensors["in.pids"], pack.facts["losses"]
-    triplet = TripletRecipe(margin=c["margin"] or None)
+    margin, variant = c["margin"] or None, TripletVariant()
     features = [pack.tensors[f"train.feat{b}"] for b in range(c["num_branches"])]
     logits = [pack.tensors[f"train.logits{b}"] for b in range(c["num_branches"])]
     unit = [F.normalize(feature, dim=1) for feature in features]
@@ -148,7 +148,7 @@ def test_losses_of_a_training_step(pack: Pack) -> None:
         "ratr_inter_loss": inter_loss(unit, labels, c["tau"]),
     }
     for branch, (feature, logit) in enumerate(zip(features, logits, strict=True)):
-        found[f"triplet_loss-{branch}"] = variant_triplet_loss(feature, labels, triplet)
+        found[f"triplet_loss-{branch}"] = variant_triplet_loss(feature, labels, margin, variant)
         found[f"cross_entropy_loss-{branch}"] = smoothed_identity_loss(logit, labels, c["smooth"])
     for name, value in found.items():
         pack.close_value(value, expected[name], "losses")

@@ -1,5 +1,6 @@
 """A copy of the project in a temporary folder, with the smoke study in place."""
 
+import json
 import os
 import re
 import shutil
@@ -49,6 +50,13 @@ class Project:
         """Reproduce and return the names of the stages that ran."""
         done = self.run("dvc", "repro", *targets)
         return re.findall(r"^Running stage '(.+)':", done.stdout, re.MULTILINE)
+
+    def changed(self) -> set[str]:
+        """Return the names of the stages whose own inputs are not those of their last run.
+
+        What follows from them would run too, as far as their outputs turn out to be others.
+        """
+        return set(json.loads(self.run("dvc", "status", "--json").stdout))
 
     def edit(self, path: str, old: str, new: str) -> None:
         file = self.folder / path

@@ -96,6 +96,7 @@ def test_nothing_changed_nothing_runs(reproduced: Project) -> None:
 
 def test_the_weight_of_re_ranking_reruns_only_the_scores(reproduced: Project) -> None:
     with edited(reproduced, "lambda: 0.3", "lambda: 0.5"):
+        assert reproduced.changed() == {f"evaluate@{run}" for run in RUNS}
         assert set(reproduced.repro("register@bot")) == chain("bot", "evaluate", "register")
         metrics = json.loads((reproduced.folder / "results/smoke/bot.json").read_text())
     assert "synth_smoke_a/market/rerank_k20_6_0.5/mAP" in metrics
@@ -106,6 +107,7 @@ def test_the_precision_of_stored_features_retrains_nothing(reproduced: Project) 
     store = reproduced.folder / "embeddings/smoke/bot/synth_smoke_a.npy"
     before = store.stat().st_size
     with edited(reproduced, "precision: float32", "precision: bfloat16"):
+        assert reproduced.changed() == {f"embed@{run}" for run in RUNS}
         ran = set(reproduced.repro("register@bot"))
         assert ran == chain("bot", "embed", "evaluate", "register")
         assert store.stat().st_size < 0.6 * before

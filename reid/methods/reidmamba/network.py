@@ -11,7 +11,7 @@ from reid.data.images import Batch
 from reid.errors import ParamsError
 from reid.losses.rank_correlation import inter_loss, intra_loss
 from reid.losses.smoothed_identity import smoothed_identity_loss
-from reid.losses.triplet import triplet_loss
+from reid.losses.triplet_variants import variant_triplet_loss
 from reid.methods.base import DataFacts, EmbeddingNetwork
 from reid.methods.reidmamba.branches import FUSIONS, IdentityHead, PowerMean
 from reid.methods.reidmamba.recipe import ModelRecipe, ReidMambaRecipe
@@ -149,7 +149,7 @@ class ReIDMamba(EmbeddingNetwork):
         recipe, features = self.loss_recipe, self.features(batch)
         scores, labels = self.scores(features), batch.labels
         identity = [smoothed_identity_loss(s, labels, recipe.label_smoothing) for s in scores]
-        triplet = [triplet_loss(f, labels, recipe.margin) for f in features]
+        triplet = [variant_triplet_loss(f, labels, recipe.margin, recipe.triplet) for f in features]
         parts = {"identity": torch.stack(identity).mean(), "triplet": torch.stack(triplet).mean()}
         loss = recipe.id_weight * parts["identity"] + recipe.triplet_weight * parts["triplet"]
         unit = [F.normalize(feature) for feature in features]

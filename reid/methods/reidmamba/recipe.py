@@ -1,11 +1,14 @@
 """Recipe of ReIDMamba."""
 
-from typing import Any, Literal, Self
+from collections.abc import Mapping
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
+from reid.losses.triplet_variants import TripletVariant
 from reid.nn.scan.backends import Backend
-from reid.params import Params, nearest
+from reid.nn.transformer_recipe import PatchRecipe
+from reid.params import Params
 from reid.recipe import LossRecipe, Recipe
 
 Fusion = Literal["max", "mean", "gem"]
@@ -43,12 +46,11 @@ class CameraRecipe(Params):
     weight: float = 3.0
 
 
-class ModelRecipe(Params):
+class ModelRecipe(PatchRecipe):
     """The network.
 
     Attributes:
         backbone: Sizes, or one of the names of Mamba-R.
-        stride: Step between patches in pixels, one number or (vertical, horizontal).
         drop_path: Stochastic depth of the last sum; it grows linearly from 0 at the first.
         tokens: Class tokens.
         branches: Copies of the last two blocks. Each has half as many class tokens as the one
@@ -60,9 +62,9 @@ class ModelRecipe(Params):
             it: less than half the memory, about a third more time.
     """
 
+    names: ClassVar[Mapping[str, MambaSize]] = SIZES
+
     backbone: MambaSize = SIZES["mamba_small"]
-    patch: int = Field(16, ge=1)
-    stride: int | tuple[int, int] = 16
     drop_path: float = Field(0.3, ge=0, lt=1)
     tokens: int = Field(12, ge=1)
     branches: int = Field(3, ge=1)
@@ -72,17 +74,8 @@ class ModelRecipe(Params):
     scan: Backend = "auto"
     recompute: bool = False
 
-    @field_validator("backbone", mode="before")
-    @classmethod
-    def _sizes_of_a_name(cls, value: Any) -> Any:
-        if isinstance(value, str) and value not in SIZES:
-            raise ValueError(f"sizes or one of {', '.join(SIZES)}{nearest(value, SIZES)}")
-        return SIZES[value] if isinstance(value, str) else value
-
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
-        if min(self.strides) < 1:
-            raise ValueError("a stride of at least 1")
         group = 2 ** (self.branches - 1)
         if self.tokens % group:
             raise ValueError(
@@ -91,11 +84,6 @@ class ModelRecipe(Params):
         if self.backbone.embed % self.reduction:
             raise ValueError(f"a reduction that divides embed {self.backbone.embed}")
         return self
-
-    @property
-    def strides(self) -> tuple[int, int]:
-        """Step between patches, (vertical, horizontal)."""
-        return (self.stride, self.stride) if isinstance(self.stride, int) else self.stride
 
 
 class RankRecipe(Params):
@@ -124,10 +112,12 @@ class ReidMambaLossRecipe(LossRecipe):
 
     Attributes:
         label_smoothing: Share of the target that the other classes have together.
+        triplet: Which distances the triplet loss compares.
     """
 
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     margin: float | None = 1.2
+    triplet: TripletVariant = TripletVariant()
     rank: RankRecipe = RankRecipe()
 
 

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from reid.errors import ParamsError
+from reid.errors import ParamsError, first_line
 from reid.nn.scan.inputs import ScanInputs
 
 Backend = Literal["auto", "cuda", "native", "torch", "reference"]
@@ -46,8 +46,7 @@ def missing_reason(name: str, device: str, kind: torch.dtype = torch.float32) ->
     try:
         import_module(BACKENDS[name])
     except Exception as error:  # whatever a broken build raises
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        return f"it does not import: {lines[0]}"
+        return f"it does not import: {first_line(error)}"
     return None
 
 

@@ -7,12 +7,12 @@ computes the others again.
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from reid.compiled import over_rows
+from reid.nn.arrays import arrays
 from reid.nn.scan.inputs import ScanInputs
 from reid.nn.scan.native_kernels import BLOCK, CHUNK, LOG2_E, scan_backward, scan_forward
 
@@ -41,8 +41,8 @@ class _Scan(torch.autograd.Function):
         y, last = torch.empty_like(u), u.new_empty(groups, batch, states, channels)
         kept = u.new_empty(groups, batch, chunks, states, channels)
         rates = (A * LOG2_E).transpose(1, 2).contiguous()
-        given = [*_arrays(u, step, rates, B, C), np.array(reverse)]
-        over_rows(scan_forward, _tasks(u), *given, *_arrays(y, kept, last))
+        given = [*arrays(u, step, rates, B, C), np.array(reverse)]
+        over_rows(scan_forward, _tasks(u), *given, *arrays(y, kept, last))
         ctx.save_for_backward(u, step, rates, B, C, kept)
         ctx.reverse = reverse
         last = last.transpose(2, 3)
@@ -56,9 +56,9 @@ class _Scan(torch.autograd.Function):
         du, dstep = torch.empty_like(u), torch.empty_like(u)
         dA = u.new_empty(*u.shape[:2], *rates.shape[1:])
         parts = u.new_empty(2, _blocks(u), *B.shape)
-        given = [*_arrays(u, step, rates, B, C), np.array(ctx.reverse)]
-        written = _arrays(du, dstep, dA, *parts)
-        over_rows(scan_backward, _tasks(u), *given, *_arrays(kept, dy.contiguous()), *written)
+        given = [*arrays(u, step, rates, B, C), np.array(ctx.reverse)]
+        written = arrays(du, dstep, dA, *parts)
+        over_rows(scan_backward, _tasks(u), *given, *arrays(kept, dy.contiguous()), *written)
         dB, dC = parts.sum(dim=1)
         return du, dstep, dA.sum(dim=1).transpose(1, 2), dB, dC, None
 
@@ -69,7 +69,3 @@ def _blocks(u: Tensor) -> int:
 
 def _tasks(u: Tensor) -> int:
     return u.shape[0] * u.shape[1] * _blocks(u)
-
-
-def _arrays(*tensors: Tensor) -> list[npt.NDArray[np.float32]]:
-    return [tensor.detach().numpy() for tensor in tensors]

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from reid.compiled import compiled, compiled_elementwise, compiled_reduction
+from reid.nn.arrays import Floats
 
-Floats = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
 
 BLOCK = 64  # channels of a task; fixed, so that rows of scratch memory lie a known distance apart

@@ -49,13 +49,7 @@ def selective_scan(
     """
     B, C = (x[:, None] if x.dim() == 3 else x for x in (B, C))
     groups = B.shape[1]
-    if u.shape != delta.shape or u.shape[1] % groups or len(A) != u.shape[1]:
-        raise ParamsError(
-            f"scan: u {list(u.shape)}, delta {list(delta.shape)}, A {list(A.shape)}, "
-            f"{groups} groups",
-            "u and delta [batch, E, L], A [E, N], groups that divide E",
-            "Check the shapes of the inputs.",
-        )
+    _check_channels(u, delta, A, groups)
     with torch.autocast(u.device.type, enabled=False):
         kind = torch.promote_types(u.dtype, torch.float32)
         delta = delta.to(kind) if delta_bias is None else delta + delta_bias.to(kind)[:, None]
@@ -110,6 +104,16 @@ def grouped_scan(
         inputs = check_inputs(ScanInputs(u, step, A, B, C, tuple(reverse)))
         choice = choose_backend(backend, u.device.type, inputs.u.dtype)
         return load_backend(choice.name)(inputs)
+
+
+def _check_channels(u: Tensor, delta: Tensor, A: Tensor, groups: int) -> None:
+    if u.shape != delta.shape or u.shape[1] % groups or len(A) != u.shape[1]:
+        raise ParamsError(
+            f"scan: u {list(u.shape)}, delta {list(delta.shape)}, A {list(A.shape)}, "
+            f"{groups} groups",
+            "u and delta [batch, E, L], A [E, N], groups that divide E",
+            "Check the shapes of the inputs.",
+        )
 
 
 def _in_groups(x: Tensor, groups: int) -> Tensor:

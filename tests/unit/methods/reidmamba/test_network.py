@@ -8,6 +8,7 @@ from reid.data.images import Batch
 from reid.errors import DataError, ParamsError
 from reid.losses.rank_correlation import inter_loss, intra_loss
 from reid.losses.triplet import triplet_loss
+from reid.losses.triplet_variants import TripletVariant, variant_triplet_loss
 from reid.methods.base import DataFacts
 from reid.methods.reidmamba import METHOD, ReIDMamba, ReidMambaRecipe
 from reid.methods.reidmamba.branches import FUSIONS, PowerMean
@@ -93,6 +94,14 @@ def test_losses_are_weighted_means_over_branches() -> None:
     weights = {"identity": 3.0, "triplet": 2.0, "intra": 0.5, "inter": 0.25}
     total = sum(weight * found[name] for name, weight in weights.items())
     torch.testing.assert_close(found["loss"], total)
+
+
+def test_the_recipe_chooses_the_form_of_the_triplet_loss() -> None:
+    form = {"squared": True, "positives": "easy"}
+    made, given = network({"triplet": form, "margin": 0.7}).eval(), batch()
+    variant = TripletVariant.model_validate(form)
+    expected = [variant_triplet_loss(f, given.labels, 0.7, variant) for f in made.features(given)]
+    torch.testing.assert_close(made.losses(given)["triplet"], torch.stack(expected).mean())
 
 
 def test_a_weight_of_zero_leaves_its_regulariser_out() -> None:
