@@ -13,6 +13,7 @@ from reid.data.transforms import normalise
 from reid.methods.base import EmbeddingNetwork
 from reid.progress import Advance
 from reid.recipe import Recipe
+from reid.retrieval.precision import Stored, name_of, rounded
 
 _AUTOCAST = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -23,25 +24,27 @@ def best_device() -> torch.device:
 
 
 def embed_images(
-    network: EmbeddingNetwork, recipe: Recipe, table: ImageTable, advance: Advance
-) -> tuple[NDArray[np.float32], float]:
-    """Embed every image of `table`, in order.
+    network: EmbeddingNetwork, recipe: Recipe, table: ImageTable, features: Stored, advance: Advance
+) -> float:
+    """Embed every image of `table`, in order, not normalised.
+
+    Args:
+        features: Written [N, D], in its own number format; may be mapped to a file.
 
     Returns:
-        The [N, D] float32 features, not normalised, and the images per second without decoding.
+        Images per second without decoding.
     """
     device = best_device()
     network = network.to(device).eval()
-    features = np.empty((len(table), network.feature_size), np.float32)
     done, seconds = 0, 0.0
     for raw in batches(table, recipe.embed_batch):
         started = time.perf_counter()
         block = embed_batch(network, recipe, Batch(*(t.to(device) for t in raw)))
-        features[done : done + len(block)] = block
+        features[done : done + len(block)] = rounded(block, name_of(features))
         seconds += time.perf_counter() - started
         done += len(block)
         advance(done, len(table))
-    return features, done / max(seconds, 1e-9)
+    return done / max(seconds, 1e-9)
 
 
 @torch.inference_mode()

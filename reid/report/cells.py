@@ -8,6 +8,8 @@ from reid.report.comparison import ComparedRun, ComparedRuns
 HEADS = {"mAP": "mAP", "rank1": "R1", "rank5": "R5", "rank10": "R10", "mINP": "mINP"}
 FIELD_HEADS = {
     "train_dataset": "trained on",
+    "distance": "distance",
+    "normalisation": "features scaled",
     "uses_camera_ids": "camera ids",
     "flip": "flip",
     "precision": "precision",

@@ -21,8 +21,6 @@ RERANKED_FIGURES = ("mAP", "rank1")
 # Fields of the protocol card that must be equal for a ranking, and those that describe a run.
 PROTOCOL_FIELDS = (
     "protocol",
-    "distance",
-    "normalisation",
     "exclusion_rule",
     "gallery_draw",
     "counting",
@@ -34,6 +32,8 @@ PROTOCOL_FIELDS = (
 SIZE_FIELDS = ("queries", "gallery", "valid_queries")
 RUN_FIELDS = (
     "train_dataset",
+    "distance",
+    "normalisation",
     "uses_camera_ids",
     "flip",
     "precision",

@@ -7,7 +7,7 @@ with the card as JSON in its metadata. Features in bfloat16 are stored as uint16
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 
 from reid.errors import DataError
 from reid.files import whole_file
-from reid.retrieval.features import FloatArray, IntArray
-from reid.retrieval.precision import Stored, as_stored
+from reid.retrieval.features import DoubleArray, FloatArray, IntArray
+from reid.retrieval.precision import Precision, Stored, as_stored, rounded
 
 ROLES = ("query", "gallery", "pool")
 MODALITIES = ("rgb", "ir")
@@ -30,6 +30,7 @@ _COLUMNS = {
     "paths": np.str_,
     "modalities": np.str_,
     "occlusions": np.float32,
+    "seconds": np.float64,
     "draws": np.int64,
 }
 
@@ -48,6 +49,8 @@ class Embeddings:
             uses_camera_ids, feature_size, images_per_second, device, backends ...
         modalities: `rgb` or `ir`; by default all `rgb` [N].
         occlusions: Share of the person that is hidden, NaN where unknown (the default) [N].
+        seconds: When each image was taken, on one clock for all cameras; NaN where unknown (the
+            default) [N].
         draws: Place of each image in the gallery draw of each official trial, from 0, among the
             images of its person and camera; -1 where it is not drawn. By default no trial [N, T].
 
@@ -64,6 +67,7 @@ class Embeddings:
     card: dict[str, Any] = field(default_factory=dict)
     modalities: npt.NDArray[np.str_] = field(default_factory=lambda: np.empty(0, np.str_))
     occlusions: FloatArray = field(default_factory=lambda: np.empty(0, np.float32))
+    seconds: DoubleArray = field(default_factory=lambda: np.empty(0, np.float64))
     draws: IntArray = field(default_factory=lambda: np.empty((0, 0), np.int64))
 
     def __post_init__(self) -> None:
@@ -72,6 +76,7 @@ class Embeddings:
         defaults = {
             "modalities": np.full(rows, "rgb"),
             "occlusions": np.full(rows, np.nan),
+            "seconds": np.full(rows, np.nan),
             "draws": np.empty((rows, 0)),
         }
         for name, default in defaults.items():
@@ -116,7 +121,10 @@ class Embeddings:
         return Embeddings(features=self.features[rows], card=self.card, **columns)
 
     def save(self, stem: Path) -> None:
-        """Write `<stem>.npy` and `<stem>.parquet`, each whole or not at all."""
+        """Write `<stem>.npy` and `<stem>.parquet`, each whole or not at all.
+
+        Features that `new_features` mapped to this stem are where they belong already.
+        """
         metadata = {
             _CARD: json.dumps(self.card, sort_keys=True).encode(),
             _SHAPE: json.dumps(self.features.shape).encode(),
@@ -125,8 +133,11 @@ class Embeddings:
         draws = pa.array(list(self.draws), pa.list_(pa.int64()))
         table = pa.table({**flat, "draws": draws})
         table = table.replace_schema_metadata(metadata)
-        with whole_file(_features_file(stem)) as part:
-            _save_array(part, self.features)
+        if _is_mapped_to(self.features, _features_file(stem)):
+            self.features.flush()
+        else:
+            with whole_file(_features_file(stem)) as part:
+                _save_array(part, self.features)
         with whole_file(_rows_file(stem)) as part:
             pq.write_table(table, part, compression="zstd")
 
@@ -153,6 +164,18 @@ class Embeddings:
         if list(features.shape) != shape:
             raise _damaged(f"{stem}: features of shape {features.shape}, rows made for {shape}")
         return cls(features=features, card=card, **columns)
+
+
+def new_features(stem: Path, shape: tuple[int, int], precision: Precision) -> Stored:
+    """Map a new `<stem>.npy` into memory, so that features of any size can be filled in."""
+    kind = rounded(np.zeros(1, np.float32), precision).dtype
+    return np.lib.format.open_memmap(_features_file(stem), "w+", kind, shape)
+
+
+def _is_mapped_to(features: Stored, path: Path) -> TypeGuard[np.memmap[Any, Any]]:
+    if not isinstance(features, np.memmap) or features.filename is None:
+        return False
+    return Path(features.filename) == path.absolute()
 
 
 def _features_file(stem: Path) -> Path:

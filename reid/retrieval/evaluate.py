@@ -8,20 +8,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from reid.errors import EvaluationError
 from reid.progress import Advance, silent
 from reid.retrieval.embeddings import Embeddings
 from reid.retrieval.expansion import ExpansionParams
-from reid.retrieval.features import FeatureRows, FloatArray, IntArray
+from reid.retrieval.features import DoubleArray, FeatureRows, FloatArray, IntArray
 from reid.retrieval.labels import JUNK
 from reid.retrieval.memory import APPROXIMATE_COPIES, EXPANSION_COPIES, Plan, Sizes
+from reid.retrieval.pair_source import LiftedSource
 from reid.retrieval.plain_watch import Breakdown, PlainWatch
 from reid.retrieval.precision import name_of
 from reid.retrieval.protocols import Protocol
 from reid.retrieval.reranked_trials import expanded_trials, reranked_trials
 from reid.retrieval.reranking import RerankParams
 from reid.retrieval.scoring import NearestLists, Scores, Source, score
-from reid.retrieval.space import FeatureSpace, Search
+from reid.retrieval.space import FeatureSpace, Search, Space
 from reid.retrieval.testset import TestSet
+from reid.retrieval.tlift import TLiftParams
 
 PLAIN = "plain"
 # what the maker of embeddings is expected to state; None where it does not
@@ -49,6 +52,7 @@ class EvaluationSettings:
     Args:
         rerank: Parameters of re-ranking; None leaves it out.
         expansions: Query expansions, each scored under its own name.
+        lift: Parameters of temporal lifting of the re-ranked distances; None leaves it out.
         max_rank: Length of the matching curve.
         memory: Bytes to work with (see `Plan`); None for no bound.
         device: Where matrix products run: `cpu` or a device of torch.
@@ -59,6 +63,7 @@ class EvaluationSettings:
 
     rerank: RerankParams | None = field(default_factory=RerankParams)
     expansions: tuple[ExpansionParams, ...] = ()
+    lift: TLiftParams | None = None
     max_rank: int = 50
     memory: int | None = None
     device: str = "cpu"
@@ -101,11 +106,25 @@ class Evaluation:
         return f"{self.dataset}/{self.protocol}"
 
 
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Distances from elsewhere, such as a pair scorer, in place of those of the features.
+
+    Args:
+        source: Distances between the rows of `known_rows`. Re-ranking needs a whole `Space`.
+        facts: What the card says of them, `distance` and more.
+    """
+
+    source: Source
+    facts: dict[str, Any]
+
+
 def evaluate(
     embeddings: Embeddings,
     protocol: Protocol,
     settings: EvaluationSettings | None = None,
     report: Report = lambda _: nullcontext(silent),
+    scored: Scored | None = None,
 ) -> Evaluation:
     """Score embeddings plain and re-ranked, and with expanded queries where that is asked for.
 
@@ -116,23 +135,29 @@ def evaluate(
         protocol: Queries, gallery, exclusion rule and trials.
         settings: What to compute; by default plain and re-ranked scores.
         report: Shows progress, part by part.
+        scored: Distances to use instead of those of the features.
 
     Raises:
         EvaluationError: The test set lacks what the protocol needs, no query is valid, features
-            are not finite, or the memory is too small.
+            are not finite, the memory is too small, or settings ask for what `scored` cannot give.
     """
     settings = settings or EvaluationSettings()
-    rows = _known_rows(embeddings)
+    rows = known_rows(embeddings)
     dataset = str(embeddings.card.get("dataset", "embeddings"))
     test = TestSet.of(dataset, embeddings, rows)
-    plan = Plan.of(_sizes(embeddings, rows, settings), settings.memory)
-    features = FeatureRows(embeddings.features, dataset, protocol.normalise, rows, plan.hold)
-    space = FeatureSpace(features, settings.device, search=settings.search)
+    width = 0 if scored else embeddings.features.shape[1]
+    plan = Plan.of(_sizes(embeddings, rows, width, settings), settings.memory)
+    if scored:
+        space = scored.source
+    else:
+        features = FeatureRows(embeddings.features, dataset, protocol.normalise, rows, plan.hold)
+        space = FeatureSpace(features, settings.device, search=settings.search)
     watching = PlainWatch(test, settings.pairs)
     scores: dict[str, Scores] = {}
     nearest: dict[str, NearestLists] = {}
     # one after the other: a test without a valid query fails before the costly part
-    for setting, source in _sources(space, settings, plan.keep):
+    moments = (embeddings.camera_ids[rows], embeddings.seconds[rows])
+    for setting, source in _sources(space, settings, plan.keep, moments):
         with report(f"{dataset} {protocol.name} {setting}") as advance:
             watched = _Watched(source, advance)
             watch = watching if setting == PLAIN else None
@@ -144,17 +169,19 @@ def evaluate(
     found = scores[PLAIN]
     breakdown = watching.breakdown(pairs, found, embeddings.occlusions[rows])
     paths = embeddings.paths[rows[found.query_rows]]
-    card = _card(embeddings, protocol, settings, test, scores)
+    card = _card(embeddings, protocol, settings, test, scores) | (scored.facts if scored else {})
     return Evaluation(dataset, protocol.name, paths, scores, nearest, card, breakdown)
 
 
-def _known_rows(embeddings: Embeddings) -> IntArray:
+def known_rows(embeddings: Embeddings) -> IntArray:
     """Return the rows that are not junk, queries first, so that both sides are consecutive."""
     is_query, known = embeddings.is_query, embeddings.person_ids != JUNK
     return np.concatenate([np.flatnonzero(known & is_query), np.flatnonzero(known & ~is_query)])
 
 
-def _sizes(embeddings: Embeddings, rows: IntArray, settings: EvaluationSettings) -> Sizes:
+def _sizes(
+    embeddings: Embeddings, rows: IntArray, width: int, settings: EvaluationSettings
+) -> Sizes:
     """Return what the memory depends on; a pool counts as gallery."""
     persons, is_query = embeddings.person_ids[rows], embeddings.is_query[rows]
     _, codes = np.unique(persons, return_inverse=True)
@@ -165,7 +192,7 @@ def _sizes(embeddings: Embeddings, rows: IntArray, settings: EvaluationSettings)
     return Sizes(
         queries=int(is_query.sum()),
         gallery=int((~is_query).sum()),
-        width=embeddings.features.shape[1],
+        width=width,
         longest=max(
             settings.rerank.longest if settings.rerank else 0,
             *(params.count for params in settings.expansions),
@@ -182,13 +209,28 @@ def _sizes(embeddings: Embeddings, rows: IntArray, settings: EvaluationSettings)
 
 
 def _sources(
-    space: FeatureSpace, settings: EvaluationSettings, keep: bool
+    source: Source,
+    settings: EvaluationSettings,
+    keep: bool,
+    moments: tuple[IntArray, DoubleArray],
 ) -> Iterator[tuple[str, Source]]:
-    yield PLAIN, space
+    yield PLAIN, source
     if settings.rerank and settings.reranked:
-        yield settings.reranked, reranked_trials(space, settings.rerank, keep)
+        if not isinstance(source, Space):
+            raise _impossible("re-ranking", "distances between all images")
+        reranked = reranked_trials(source, settings.rerank, keep)
+        yield settings.reranked, reranked
+        if settings.lift:
+            lifted = LiftedSource(reranked, *moments, settings.lift)
+            yield f"{settings.reranked}_{settings.lift.name}", lifted
     for params in settings.expansions:
-        yield params.name, expanded_trials(space, params)
+        if not isinstance(source, FeatureSpace):
+            raise _impossible("query expansion", "features, whose means are features")
+        yield params.name, expanded_trials(source, params)
+
+
+def _impossible(what: str, needed: str) -> EvaluationError:
+    return EvaluationError(f"{what} of pair scores", needed, "Switch it off for this run.")
 
 
 @dataclass(frozen=True)

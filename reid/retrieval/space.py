@@ -23,6 +23,7 @@ Search = Literal["exact", "approximate"]
 _ROWS = 256
 
 
+@typing.runtime_checkable
 class Space(typing.Protocol):
     """N images and the distances between them."""
 

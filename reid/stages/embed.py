@@ -10,7 +10,7 @@ from reid.files import whole_folder
 from reid.methods.embedding import best_device, embed_images
 from reid.methods.model_directory import LoadedModel, load_model
 from reid.progress import progress
-from reid.retrieval.embeddings import Embeddings
+from reid.retrieval.embeddings import new_features
 from reid.stages.feature_store import make_embeddings, rows_to_embed
 from reid.stages.paths import embeddings_folder, manifest_file, model_folder, open_images
 from reid.study import Study, load_study
@@ -24,10 +24,12 @@ def embed_run(name: str) -> None:
     model = load_model(folder)
     with whole_folder(embeddings_folder(study.study, name)) as target:
         for dataset in run.test_sets:
-            _embed_dataset(study, dataset, model, folder).save(target / dataset)
+            _embed_dataset(study, dataset, model, folder, target / dataset)
 
 
-def _embed_dataset(study: Study, dataset: str, model: LoadedModel, folder: Path) -> Embeddings:
+def _embed_dataset(
+    study: Study, dataset: str, model: LoadedModel, folder: Path, stem: Path
+) -> None:
     manifest = Manifest.load(manifest_file(dataset))
     rows = rows_to_embed(dataset, manifest)
     # Camera ids mean something to a network only on the dataset that it was trained on.
@@ -38,10 +40,11 @@ def _embed_dataset(study: Study, dataset: str, model: LoadedModel, folder: Path)
     table = ImageTable(
         storage, rows["path"].tolist(), facts, image.height, image.width, TEST_RESAMPLING
     )
+    shape = (len(rows), model.network.feature_size)
+    features = new_features(stem, shape, study.embeddings.precision)
     with progress(f"{model.card.run}: embed {dataset}") as advance:
-        features, speed = embed_images(model.network, model.recipe, table, advance)
-    card = _card(dataset, manifest, model, folder, speed)
-    return make_embeddings(rows, features, study.embeddings.precision, card)
+        speed = embed_images(model.network, model.recipe, table, features, advance)
+    make_embeddings(rows, features, _card(dataset, manifest, model, folder, speed)).save(stem)
 
 
 def _card(
@@ -49,6 +52,7 @@ def _card(
 ) -> dict[str, Any]:
     weights = (folder / "model.safetensors").read_bytes()
     device = best_device().type
+    scorer = model.network.scorer()
     return {
         "dataset": dataset,
         "manifest_digest": manifest.digest,
@@ -60,6 +64,7 @@ def _card(
         "flip": model.recipe.embed_flip,
         "uses_camera_ids": model.network.uses_cameras,
         "feature_size": model.network.feature_size,
+        "scored_in_pairs": scorer is not None,
         "images_per_second": round(speed, 1),
         "device": device,
         "backends": {part: c.name for part, c in model.network.backends(device).items()},

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from reid.data.manifest import Manifest
 from reid.errors import DataError
 from reid.retrieval.embeddings import Embeddings
-from reid.retrieval.precision import Precision, rounded
+from reid.retrieval.precision import Stored, name_of
 
 ROLES = {"query": "query", "gallery": "gallery", "test_pool": "pool"}
 """Split in the manifest to role in the feature store."""
@@ -41,29 +41,24 @@ def rows_to_embed(dataset: str, manifest: Manifest) -> pd.DataFrame:
     return rows
 
 
-def make_embeddings(
-    rows: pd.DataFrame,
-    features: NDArray[np.float32],
-    precision: Precision,
-    card: Mapping[str, Any],
-) -> Embeddings:
+def make_embeddings(rows: pd.DataFrame, features: Stored, card: Mapping[str, Any]) -> Embeddings:
     """Put features beside what the manifest knows of their images.
 
     Args:
         rows: As `rows_to_embed` gives them [N].
-        features: [N, D].
-        precision: Format to store the features in; the card says it as `stored_as`.
+        features: [N, D]; the card says their format as `stored_as`.
         card: How the features were made.
     """
     return Embeddings(
-        features=rounded(features, precision),
+        features=features,
         person_ids=rows["pid"].fillna(-1).to_numpy(np.int64),
         camera_ids=rows["camid"].fillna(-1).to_numpy(np.int64),
         roles=rows["split"].map(ROLES).to_numpy(str),
         paths=rows["path"].to_numpy(str),
-        card={**card, "stored_as": precision},
+        card={**card, "stored_as": name_of(features)},
         modalities=rows["modality"].to_numpy(str),
         occlusions=hidden_shares(rows),
+        seconds=rows["timestamp"].to_numpy(np.float64, na_value=np.nan),
         draws=official_draws(rows["trial_roles"]),
     )
 

@@ -10,28 +10,30 @@ from reid.retrieval.embeddings import Embeddings
 from reid.retrieval.evaluate import PLAIN, Evaluation
 from reid.retrieval.features import DoubleArray, FeatureRows, IntArray
 from reid.retrieval.labels import Labels
-from reid.retrieval.protocols import Protocol, protocol_named
+from reid.retrieval.protocols import Protocol
 
 DISTRACTOR = 0
 
 
 def ranked_rows(
-    embeddings: Embeddings, evaluation: Evaluation, setting: str, count: int
+    embeddings: Embeddings, evaluation: Evaluation, protocol: Protocol, setting: str, count: int
 ) -> list[RankedRow]:
     """Return the lists of `count` queries, from the worst to the best average precision.
 
-    Where roles say what the gallery is, plain lists also hold what the protocol excludes, where it
-    would have stood. All others hold only what counts: excluded images are not re-ranked, and of a
-    gallery that is drawn or chosen by modality only the first trial's is to be seen.
+    Where roles say what the gallery is, plain lists of features also hold what the protocol
+    excludes, where it would have stood. All others hold only what counts: excluded images are not
+    re-ranked, and of a gallery that is drawn or chosen by modality only the first trial's is to be
+    seen.
     """
-    protocol = protocol_named(evaluation.protocol)
     scores, nearest = evaluation.scores[setting], evaluation.nearest[setting]
     precision = dict(zip(evaluation.query_paths, scores.average_precision, strict=True))
     found = np.array([precision[path] for path in embeddings.paths[nearest.query_rows]])
     order = np.argsort(found, kind="stable")[: int((~np.isnan(found)).sum())]
     chosen = order[np.linspace(0, len(order) - 1, min(count, len(order))).astype(int)]
     queries = nearest.query_rows[chosen]
-    if setting == PLAIN and protocol.gallery == "all" and protocol.query_modality is None:
+    measured = not embeddings.card.get("scored_in_pairs")
+    by_roles = protocol.gallery == "all" and protocol.query_modality is None
+    if setting == PLAIN and by_roles and measured:
         lists = _whole_lists(embeddings, protocol, queries)
     else:
         lists = zip(nearest.gallery_rows[chosen], nearest.distances[chosen], strict=True)

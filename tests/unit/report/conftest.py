@@ -16,6 +16,7 @@ CARD: dict[str, Any] = {
     "normalisation": "l2",
     "exclusion_rule": "junk; same person and camera",
     "gallery_draw": "all",
+    "counting": "images",
     "trials": 1,
     "seed": 0,
     "manifest_digest": "ab" * 32,

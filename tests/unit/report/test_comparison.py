@@ -46,7 +46,7 @@ def test_a_large_difference_is_significant_and_a_tiny_one_is_not(make_result: Ma
     ("field", "value", "reason"),
     [
         ("manifest_digest", "cd" * 32, f"manifest_digest ({'ab' * 6}… here, {'cd' * 6}… there)"),
-        ("normalisation", "none", "normalisation (l2 here, none there)"),
+        ("counting", "persons", "counting (images here, persons there)"),
         ("exclusion_rule", "junk; none", "exclusion_rule (junk; same person and camera here, junk"),
         ("trials", 10, "trials (1 here, 10 there)"),
     ],

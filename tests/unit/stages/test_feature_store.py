@@ -13,9 +13,9 @@ from reid.data.readers.reading import Reading, Row
 from reid.data.storage import open_storage
 from reid.data.synthetic import WorldSpec, build_world
 from reid.errors import DataError
-from reid.retrieval.embeddings import Embeddings
+from reid.retrieval.embeddings import Embeddings, new_features
 from reid.retrieval.evaluate import PLAIN, Evaluation, EvaluationSettings, evaluate
-from reid.retrieval.precision import as_float32
+from reid.retrieval.precision import as_float32, rounded
 from reid.retrieval.protocols import PROTOCOLS, protocol_named
 from reid.retrieval.reranking import RerankParams
 from reid.stages.feature_store import (
@@ -53,7 +53,7 @@ def manifest(world: Path) -> Manifest:
 def embeddings(manifest: Manifest) -> Embeddings:
     rows = rows_to_embed("w", manifest)
     features = np.random.default_rng(0).normal(size=(len(rows), 16)).astype(np.float32)
-    return make_embeddings(rows, features, "float32", {"dataset": "w"})
+    return make_embeddings(rows, features, {"dataset": "w"})
 
 
 def test_cameras_modalities_and_hidden_shares_are_the_manifests(
@@ -118,7 +118,12 @@ def test_without_the_official_draw_the_card_says_seeded(embeddings: Embeddings) 
 def test_features_are_stored_as_wished(manifest: Manifest, tmp_path: Path, precision: str) -> None:
     rows = rows_to_embed("w", manifest)
     features = np.random.default_rng(0).normal(size=(len(rows), 16)).astype(np.float32)
-    make_embeddings(rows, features, precision, {"dataset": "w"}).save(tmp_path / "w")
+    stored = new_features(tmp_path / "w", features.shape, precision)
+    stored[:] = rounded(features, precision)
+    made = make_embeddings(rows, stored, {"dataset": "w"})
+    written = (tmp_path / "w.npy").stat().st_ino
+    made.save(tmp_path / "w")
+    assert (tmp_path / "w.npy").stat().st_ino == written  # not once more
     size = (tmp_path / "w.npy").stat().st_size - features.nbytes // (
         2 if precision != "float32" else 1
     )
@@ -154,7 +159,7 @@ def test_a_pool_alone_is_embedded(world: Path, tmp_path: Path) -> None:
         image("ignored", 4, 1),
     ]
     found = rows_to_embed("w", pictured(rows, world, tmp_path))
-    stored = make_embeddings(found, np.ones((2, 3), np.float32), "float32", {})
+    stored = make_embeddings(found, np.ones((2, 3), np.float32), {})
     assert stored.paths.tolist() == ["test_pool/2_1.jpg", "test_pool/2_2.jpg"]
     assert stored.roles.tolist() == ["pool", "pool"]
     assert stored.modalities.tolist() == ["rgb", "ir"]

@@ -35,8 +35,9 @@ def embeddings() -> Embeddings:
 
 
 def test_plain_lists_mark_what_the_protocol_excludes(embeddings: Embeddings) -> None:
-    found = evaluate(embeddings, protocol_named("market"), SETTINGS)
-    row = ranked_rows(embeddings, found, PLAIN, 1)[0]
+    rules = protocol_named("market")
+    found = evaluate(embeddings, rules, SETTINGS)
+    row = ranked_rows(embeddings, found, rules, PLAIN, 1)[0]
     assert (row.path, row.person_id, row.average_precision) == ("0.jpg", 1, pytest.approx(1 / 3))
     states = ["junk", "junk", "distractor", "wrong", "match"]
     assert [hit.state for hit in row.hits] == states
@@ -45,14 +46,16 @@ def test_plain_lists_mark_what_the_protocol_excludes(embeddings: Embeddings) -> 
 
 
 def test_re_ranked_lists_hold_only_what_counts(embeddings: Embeddings) -> None:
-    found = evaluate(embeddings, protocol_named("market"), SETTINGS)
-    for row in ranked_rows(embeddings, found, RERANK.name, 2):
+    rules = protocol_named("market")
+    found = evaluate(embeddings, rules, SETTINGS)
+    for row in ranked_rows(embeddings, found, rules, RERANK.name, 2):
         assert all(hit.state != "junk" for hit in row.hits)
 
 
 def test_queries_go_from_the_worst_to_the_best(embeddings: Embeddings) -> None:
-    found = evaluate(embeddings, protocol_named("market"), SETTINGS)
-    precision = [row.average_precision for row in ranked_rows(embeddings, found, PLAIN, 9)]
+    rules = protocol_named("market")
+    found = evaluate(embeddings, rules, SETTINGS)
+    precision = [row.average_precision for row in ranked_rows(embeddings, found, rules, PLAIN, 9)]
     assert len(precision) == 2
     assert precision == sorted(precision)
 
@@ -87,8 +90,9 @@ def test_a_drawn_gallery_is_shown_as_the_first_trial_drew_it() -> None:
     other = [-1, 0, 0, 0, 0, 0]
     draws = [list(places) for places in zip(first, *[other] * 9, strict=True)]
     embeddings = looked_for(rows, draws)
-    found = evaluate(embeddings, protocol_named("sysu_all_single"), SETTINGS)
-    (row,) = ranked_rows(embeddings, found, PLAIN, 12)
+    rules = protocol_named("sysu_all_single")
+    found = evaluate(embeddings, rules, SETTINGS)
+    (row,) = ranked_rows(embeddings, found, rules, PLAIN, 12)
     assert (row.path, row.modality) == ("0.jpg", "ir")
     shown = [(hit.path, hit.state, hit.modality) for hit in row.hits]
     assert shown == [("3.jpg", "wrong", "rgb"), ("4.jpg", "match", "rgb")]
@@ -103,8 +107,9 @@ def test_a_pool_is_shown_by_modality(protocol: str, asks: str) -> None:
         for angle, (person, look) in enumerate((p, m) for m in ("rgb", "ir") for p in (1, 2))
     ]
     embeddings = looked_for(rows)
-    found = evaluate(embeddings, protocol_named(protocol), SETTINGS)
-    lists = ranked_rows(embeddings, found, PLAIN, 12)
+    rules = protocol_named(protocol)
+    found = evaluate(embeddings, rules, SETTINGS)
+    lists = ranked_rows(embeddings, found, rules, PLAIN, 12)
     assert {row.modality for row in lists} == {asks}
     for row in lists:
         assert {hit.modality for hit in row.hits} == {"rgb", "ir"} - {asks}
@@ -116,8 +121,9 @@ def test_a_pool_is_shown_as_it_is_split(protocol: str) -> None:
     """A person 0 who is looked for is nobody's distractor."""
     rows = [(7 * n, n // 4, n % 2, "pool", "rgb") for n in range(12)]
     embeddings = looked_for(rows)
-    found = evaluate(embeddings, protocol_named(protocol), SETTINGS)
-    for row in ranked_rows(embeddings, found, PLAIN, 12):
+    rules = protocol_named(protocol)
+    found = evaluate(embeddings, rules, SETTINGS)
+    for row in ranked_rows(embeddings, found, rules, PLAIN, 12):
         assert {hit.state for hit in row.hits} == {"match", "wrong"}
         assert row.path not in {hit.path for hit in row.hits}
         for hit in row.hits:
