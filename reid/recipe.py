@@ -3,14 +3,24 @@
 A method adds its own sections by subclassing `Recipe`; the sections here are shared by all.
 """
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from reid.params import Params
 
 Precision = Literal["fp32", "bf16", "fp16"]
 Triple = tuple[float, float, float]
+
+
+def _ascending(gains: tuple[float, float]) -> tuple[float, float]:
+    lowest, highest = gains
+    if not 0 <= lowest <= highest:
+        raise ValueError("a lowest gain from 0 on, then a highest that is no lower")
+    return gains
+
+
+Gains = Annotated[tuple[float, float], AfterValidator(_ascending)]
 
 
 class ImageRecipe(Params):
@@ -22,68 +32,127 @@ class ImageRecipe(Params):
     std: Triple = (0.5, 0.5, 0.5)
 
 
+class JitterRecipe(Params):
+    """Random changes of an image's colours, one after another in random order.
+
+    Attributes:
+        brightness: Lowest and highest gain.
+        contrast: Lowest and highest gain.
+        saturation: Lowest and highest gain.
+        hue: Largest turn, as a share of the circle of hues.
+    """
+
+    brightness: Gains = (1.0, 1.0)
+    contrast: Gains = (1.0, 1.0)
+    saturation: Gains = (1.0, 1.0)
+    hue: float = Field(0.0, ge=0, le=0.5)
+
+
 class AugmentRecipe(Params):
     """Random changes to training images, in this order.
 
     Attributes:
         flip: Probability of a horizontal flip.
         pad: Black border in pixels on every side, before a random crop back to size.
+        rotate: Largest angle in degrees of a rotation about the middle (0 = off).
         colour: Largest relative change of each channel's gain (0 = off).
+        jitter: Changes of brightness, contrast, saturation and hue; null for none.
+        occlude: Length of the white square that covers a part of every image, at most, as a share
+            of the shorter side (0 = off).
         erase: Probability that one rectangle is replaced by standard normal noise.
     """
 
     flip: float = Field(0.5, ge=0, le=1)
     pad: int = Field(10, ge=0)
+    rotate: float = Field(0.0, ge=0, le=180)
     colour: float = Field(0.0, ge=0, lt=1)
+    jitter: JitterRecipe | None = None
+    occlude: float = Field(0.0, ge=0, lt=1)
     erase: float = Field(0.5, ge=0, le=1)
 
 
 class SamplerRecipe(Params):
-    """P x K batches: `identities` people with `images` pictures each."""
+    """Batches of `identities` people with `images` pictures each.
 
+    `identity` draws the people at random. `graph` gives every person a batch with those whom the
+    network takes for the nearest, judged anew in every epoch by one picture of each.
+
+    Attributes:
+        max_classes: For `graph`: people, drawn at random, who are judged and have a batch in an
+            epoch; null for all.
+    """
+
+    name: Literal["identity", "graph"] = "identity"
     identities: int = Field(16, ge=2)
     images: int = Field(4, ge=2)
+    max_classes: int | None = Field(None, ge=2)
+
+    @model_validator(mode="after")
+    def _enough_classes_for_a_batch(self) -> Self:
+        if self.max_classes is not None:
+            if self.name != "graph":
+                raise ValueError("max_classes with the name graph, and with no other")
+            if self.max_classes < self.identities:
+                raise ValueError("max_classes of at least the identities of a batch")
+        return self
 
 
 class OptimiserRecipe(Params):
     """Optimiser and its parameter groups.
 
     Attributes:
+        nesterov: For `sgd`: look ahead by the momentum.
+        backbone_factor: Learning rate of the backbone relative to that of all other parts, where
+            the network names its backbone.
         bias_factor: Learning rate of biases relative to that of weights.
         bias_weight_decay: Weight decay of biases.
-        clip: Largest norm of the gradients of all parameters together; null for no limit.
+        clip: Largest norm of the gradients of all parameters together, or of each part that the
+            method clips by itself; null for no limit.
     """
 
     name: Literal["sgd", "adam", "adamw"] = "sgd"
     learning_rate: float = Field(gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)
     weight_decay: float = Field(1e-4, ge=0)
+    nesterov: bool = False
+    backbone_factor: float = Field(1.0, gt=0)
     bias_factor: float = Field(2.0, gt=0)
     bias_weight_decay: float = Field(1e-4, ge=0)
     clip: float | None = Field(None, gt=0)
+
+    @model_validator(mode="after")
+    def _nesterov_has_momentum(self) -> Self:
+        if self.nesterov and (self.name != "sgd" or not self.momentum):
+            raise ValueError("nesterov with the name sgd and a momentum, and with no other")
+        return self
 
 
 class ScheduleRecipe(Params):
     """Learning rate: linear warm-up, then a cosine or steps.
 
     `cosine` and `step` count epochs alone. `iteration_cosine` warms up batch by batch, and then
-    takes one step of its cosine per epoch.
+    takes one step of its cosine per epoch. `adaptive` multiplies the rate once by 0.1, when the
+    loss has fallen far enough below that of the second epoch, and ends half as many epochs later
+    as it took until then.
 
     Attributes:
-        warmup_epochs: For `cosine` and `step`.
+        epochs: For `adaptive`: at most.
+        warmup_epochs: For all but `iteration_cosine`.
         milestones: For `step`: epochs after which the rate is multiplied by 0.1.
-        lag: For `cosine` and `step`: epochs that the schedule is behind; 1 where a published loop
-            moves it on after the epoch, so that the first epoch trains at the very start of the
-            warm-up.
+        drop: For `adaptive`: share of the second epoch's loss below which the rate falls.
+        lag: For all but `iteration_cosine`: epochs that the schedule is behind; 1 where a published
+            loop moves it on after the epoch, so that the first epoch trains at the very start of
+            the warm-up.
         warmup_iterations: For `iteration_cosine`: batches of the warm-up.
         cosine_epochs: For `iteration_cosine`: epochs in which the cosine falls to its floor. It
             rises again behind them, as a cosine does.
     """
 
-    name: Literal["cosine", "step", "iteration_cosine"] = "cosine"
+    name: Literal["cosine", "step", "iteration_cosine", "adaptive"] = "cosine"
     epochs: int = Field(120, ge=1)
     warmup_epochs: int = Field(5, ge=0)
     milestones: tuple[int, ...] = ()
+    drop: float = Field(0.7, gt=0, lt=1)
     lag: int = Field(0, ge=0)
     warmup_iterations: int = Field(0, ge=0)
     cosine_epochs: int | None = Field(None, ge=1)

@@ -1,7 +1,8 @@
 """Random changes to whole batches of training images, without a loop over images.
 
 Source: TransReID (arXiv 2102.04378), its training transforms: flip, zero padding and random crop,
-normalisation, then random erasing with noise. The colour gain is ours, off in published recipes.
+normalisation, then random erasing with noise. Rotation, jitter of the colours and the white square
+are those of TransMatcher (arXiv 2105.14432). The colour gain is ours, off in published recipes.
 """
 
 import random
@@ -10,7 +11,9 @@ import torch
 from timm.data import random_erasing
 from torch import Tensor
 
-from reid.recipe import AugmentRecipe, ImageRecipe
+from reid.data.colour import jitter
+from reid.data.colour_kernels import jitter_in_place
+from reid.recipe import AugmentRecipe, ImageRecipe, JitterRecipe
 
 # timm draws rectangles from the module `random`. It gets a generator of its own in its place, for
 # threads of other libraries draw from the global one at any moment, and would change the training.
@@ -31,10 +34,10 @@ def normalise(images: Tensor, recipe: ImageRecipe) -> Tensor:
 
 
 def augment(images: Tensor, image: ImageRecipe, recipe: AugmentRecipe) -> Tensor:
-    """Flip, crop, colour, normalise and erase a batch.
+    """Flip, crop, rotate, colour, occlude, normalise and erase a batch.
 
     Draws come from torch's global generator and that of `seed_rectangles`: the training loop seeds
-    both at the start of every epoch.
+    both at the start of every epoch. A rotation, jitter or occlusion that is off takes none.
 
     Args:
         images: [B, 3, H, W] uint8.
@@ -43,7 +46,9 @@ def augment(images: Tensor, image: ImageRecipe, recipe: AugmentRecipe) -> Tensor
         [B, 3, H, W] float32.
     """
     images = random_crop(random_flip(images, recipe.flip), recipe.pad)
-    pixels = normalise(random_colour(images, recipe.colour), image)
+    images = random_colour(random_rotation(images, recipe.rotate), recipe.colour)
+    images = random_occlusion(random_jitter(images, recipe.jitter), recipe.occlude)
+    pixels = normalise(images, image)
     erase = random_erasing.RandomErasing(recipe.erase, mode="pixel", device=str(images.device))
     erased: Tensor = erase(pixels)
     return erased
@@ -68,6 +73,72 @@ def random_crop(images: Tensor, pad: int) -> Tensor:
     numbers = torch.arange(B, device=device).view(B, 1, 1, 1)
     channels = torch.arange(images.shape[1], device=device).view(1, -1, 1, 1)
     return padded[numbers, channels, rows, columns]
+
+
+def random_rotation(images: Tensor, largest: float) -> Tensor:
+    """Rotate each image by up to `largest` degrees in both directions, filling with black."""
+    if not largest:
+        return images
+    angles = largest * (2 * torch.rand(len(images), device=images.device) - 1)
+    return rotate(images, angles)
+
+
+def rotate(images: Tensor, angles: Tensor) -> Tensor:
+    """Rotate [B, C, H, W] about the middle by [B] degrees counterclockwise, to the nearest pixel.
+
+    What comes from outside the image is black.
+    """
+    B, C, H, W = images.shape
+    device, angles = images.device, torch.deg2rad(angles).view(B, 1, 1)
+    y = torch.arange(H, device=device).view(1, H, 1) - (H - 1) / 2
+    x = torch.arange(W, device=device).view(1, 1, W) - (W - 1) / 2
+    sine, cosine = torch.sin(angles), torch.cos(angles)
+    row = (sine * x + cosine * y + (H - 1) / 2).round_().to(torch.int32)
+    column = (cosine * x - sine * y + (W - 1) / 2).round_().to(torch.int32)
+    inside = (row >= 0) & (row < H) & (column >= 0) & (column < W)
+    source = (row.clamp_(0, H - 1) * W + column.clamp_(0, W - 1)).view(B, 1, H * W)
+    found = images.reshape(B, C, H * W).gather(2, source.long().expand(B, C, H * W))
+    return found.view(B, C, H, W) * inside.unsqueeze(1)
+
+
+def random_jitter(images: Tensor, recipe: JitterRecipe | None) -> Tensor:
+    """Change brightness, contrast, saturation and hue of each image; uint8 in, uint8 range out.
+
+    Differs from the published code: the order of the four changes is drawn once per batch, and
+    nothing is rounded between them.
+    """
+    if recipe is None:
+        return images
+    B, device = len(images), images.device
+    ranges = (recipe.brightness, recipe.contrast, recipe.saturation)
+    lowest, highest = torch.tensor(ranges, device=device).unbind(1)
+    gains = lowest + (highest - lowest) * torch.rand(B, 3, device=device)
+    turns = recipe.hue * (2 * torch.rand(B, device=device) - 1)
+    pixels, order = (images.float() / 255).contiguous(), torch.randperm(4)
+    if device.type == "cpu":
+        jitter_in_place(pixels, gains, turns, order)
+    else:
+        pixels = jitter(pixels, gains, turns, order)
+    return pixels.mul_(255)
+
+
+def random_occlusion(images: Tensor, largest: float) -> Tensor:
+    """Paint a white square into each image of the range 0 to 255.
+
+    Its side is drawn from 1 to less than the whole number below `largest` of the image's shorter
+    side, at least 1; it never touches the last row and column, as in the published code.
+    """
+    if not largest:
+        return images
+    B, _, H, W = images.shape
+    device = images.device
+    share = torch.rand(3, B, 1, device=device)
+    side = 1 + (share[0] * max(int(min(H, W) * largest) - 1, 1)).floor()
+    top, left = (share[1] * (H - side)).floor(), (share[2] * (W - side)).floor()
+    y, x = torch.arange(H, device=device), torch.arange(W, device=device)
+    rows = ((y >= top) & (y < top + side)).view(B, 1, H, 1)
+    columns = ((x >= left) & (x < left + side)).view(B, 1, 1, W)
+    return images.masked_fill(rows & columns, 255)
 
 
 def random_colour(images: Tensor, largest: float) -> Tensor:

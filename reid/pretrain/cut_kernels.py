@@ -14,16 +14,9 @@ import torch
 from torch import Tensor
 
 from reid.compiled import compiled_reduction, over_rows
+from reid.data.colour_kernels import ALL, NONE, blend_crop, jitter_crop
 from reid.pretrain.colour import REACH
-from reid.pretrain.colour_kernels import (
-    ALL,
-    NONE,
-    blend_crop,
-    blur_crop,
-    jitter_crop,
-    normalise_crop,
-    solarise_crop,
-)
+from reid.pretrain.colour_kernels import blur_crop, normalise_crop, solarise_crop
 from reid.pretrain.crop_kernels import ByteArray, resize_box
 from reid.pretrain.draws import CropDraws
 from reid.pretrain.recipe import ViewsRecipe

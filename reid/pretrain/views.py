@@ -9,7 +9,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from reid.pretrain.colour import blur, grey, jitter, solarise
+from reid.data.colour import grey, jitter
+from reid.pretrain.colour import blur, solarise
 from reid.pretrain.crop import resize_boxes
 from reid.pretrain.cut_kernels import cut_crops
 from reid.pretrain.distillation import Views

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 from lightning import Callback, LightningModule, Trainer
 from typing_extensions import override
 
+from reid.training.schedule import AdaptiveStep
+
 LAST_CHECKPOINT = "last.ckpt"
 
 
@@ -47,6 +49,35 @@ class History(Callback):
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.rows = list(state_dict["rows"])
+
+
+class AdaptiveEnd(Callback):
+    """Show `step` the loss of every epoch, and end the training where it says; before others look.
+
+    What it knows survives a resume.
+    """
+
+    def __init__(self, step: AdaptiveStep) -> None:
+        self._step = step
+
+    @override
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        trainer.fit_loop.max_epochs = self._step.last_epoch
+
+    @override
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        loss = float(trainer.callback_metrics["loss"])
+        self._step.end_epoch(trainer.current_epoch + 1, loss)
+        trainer.fit_loop.max_epochs = self._step.last_epoch
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        return {"reference": self._step.reference, "fallen_at": self._step.fallen_at}
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._step.reference = state_dict["reference"]
+        self._step.fallen_at = state_dict["fallen_at"]
 
 
 class EpochLines(Callback):

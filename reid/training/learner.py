@@ -15,7 +15,7 @@ from reid.methods.base import EmbeddingNetwork
 from reid.recipe import Recipe
 from reid.training.optimiser import build_optimiser
 from reid.training.precision import unscale_gradients
-from reid.training.schedule import IterationCosine, epoch_rate
+from reid.training.schedule import AdaptiveStep, IterationCosine, epoch_rate
 
 
 class Learner(LightningModule):
@@ -23,6 +23,9 @@ class Learner(LightningModule):
 
     Every random draw of an epoch follows from the seed and the epoch's number, so a run that
     resumes at an epoch's start continues exactly as if it had never stopped.
+
+    Attributes:
+        adaptive: For the schedule `adaptive`, which somebody must tell the loss of every epoch.
     """
 
     def __init__(self, network: EmbeddingNetwork, recipe: Recipe, seed: int) -> None:
@@ -32,6 +35,7 @@ class Learner(LightningModule):
         schedule, rate = recipe.schedule, recipe.optimiser.learning_rate
         by_iteration = schedule.name == "iteration_cosine"
         self._cosine = IterationCosine(schedule, rate) if by_iteration else None
+        self.adaptive = AdaptiveStep(schedule, rate) if schedule.name == "adaptive" else None
 
     @override
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -45,6 +49,10 @@ class Learner(LightningModule):
         seed_rectangles(mixed % 2**32)
         if self._cosine is not None:
             self._cosine.start_epoch(self.global_step)
+            return
+        adaptive = self.adaptive
+        if adaptive is not None:
+            self._set_rates(lambda group_base: adaptive.rate(group_base, number))
             return
         schedule, base = self._recipe.schedule, self._recipe.optimiser.learning_rate
         self._set_rates(lambda group_base: epoch_rate(schedule, base, group_base, number))
@@ -65,7 +73,8 @@ class Learner(LightningModule):
         clip = self._recipe.optimiser.clip
         if clip is not None:
             unscale_gradients(self.trainer, optimizer)
-            clip_grad_norm_(self.network.parameters(), clip)
+            for part in self.network.clipped():
+                clip_grad_norm_(part.parameters(), clip)
 
     @override
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

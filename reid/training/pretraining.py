@@ -25,7 +25,8 @@ from reid.pretrain.recipe import PretrainRecipe
 from reid.pretrain.schedule import epoch_tables, step_tables
 from reid.pretrain.views import cut_views
 from reid.training.callbacks import LAST_CHECKPOINT, AtomicCheckpoint, History, MetricSink
-from reid.training.loop import loader_workers, make_trainer
+from reid.training.epoch_batches import loader_workers
+from reid.training.loop import make_trainer
 from reid.training.precision import require_precision, unscale_gradients
 
 MEASURE_EVERY = 50  # steps between two looks at the teacher's health

@@ -2,7 +2,8 @@
 
 Source: TransReID (arXiv 2102.04378), its solver; the step form is that of the bag of tricks
 (arXiv 1903.07071). Both count epochs from 1. PersonViT (arXiv 2408.05398) is one epoch behind.
-The form with a warm-up by batches is that of ReIDMamba (arXiv 2511.07948).
+The form with a warm-up by batches is that of ReIDMamba (arXiv 2511.07948). The adaptive form is
+that of QAConv 2.1 (arXiv 1904.10424 and its published code).
 """
 
 import math
@@ -35,6 +36,8 @@ def epoch_rate(schedule: ScheduleRecipe, base: float, group_base: float, epoch: 
     if schedule.name == "step":
         passed: int = bisect_left(schedule.milestones, epoch)
         return float(group_base * STEP_DECAY**passed)
+    if schedule.name == "adaptive":
+        return group_base
     floor = FLOOR * base
     if epoch >= schedule.epochs:
         return floor
@@ -78,3 +81,46 @@ class IterationCosine:
             return start + iteration * (group_base - start) / self._warmup
         fallen = math.cos(math.pi * self.steps / self._length)
         return floor + 0.5 * (group_base - floor) * (1 + fallen)
+
+
+class AdaptiveStep:
+    """Learning rate and length of `adaptive`: one step of the rate, when the loss has fallen.
+
+    The rate falls behind the first epoch e, from the third on, whose mean loss is below `drop` of
+    that of the second epoch; the last epoch then is e + e // 2, if not the last one anyhow.
+
+    Args:
+        schedule: With the name `adaptive`.
+        base: Learning rate of the recipe.
+
+    Attributes:
+        reference: Mean loss of the second epoch, None before its end.
+        fallen_at: Last epoch with the full rate, None as long as the rate has not fallen.
+    """
+
+    def __init__(self, schedule: ScheduleRecipe, base: float) -> None:
+        self._schedule, self._base = schedule, base
+        self.reference: float | None = None
+        self.fallen_at: int | None = None
+
+    def end_epoch(self, epoch: int, loss: float) -> None:
+        """Take the mean loss of an epoch, counted from 1."""
+        if epoch == 2:
+            self.reference = loss
+            return
+        if self.reference is None or self.fallen_at is not None:
+            return
+        if loss < self._schedule.drop * self.reference:
+            self.fallen_at = epoch
+
+    @property
+    def last_epoch(self) -> int:
+        """The epoch with which the training ends, as far as is known."""
+        if self.fallen_at is None:
+            return self._schedule.epochs
+        return min(self._schedule.epochs, self.fallen_at + self.fallen_at // 2)
+
+    def rate(self, group_base: float, epoch: int) -> float:
+        """Return the learning rate of a parameter group in an epoch that has just begun."""
+        rate = epoch_rate(self._schedule, self._base, group_base, epoch)
+        return rate if self.fallen_at is None else rate * STEP_DECAY

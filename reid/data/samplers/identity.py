@@ -43,21 +43,9 @@ class IdentityBatchSampler(Sampler[list[int]]):
         world_size: int = 1,
     ) -> None:
         self._members = _indices_by_label(np.asarray(labels))
-        if len(self._members) < identities:
-            raise DataError(
-                f"the training split has {len(self._members)} people",
-                f"at least {identities}, the identities of a batch",
-                "Lower sampler.identities in the recipe.",
-            )
-        if identities % world_size:
-            raise ParamsError(
-                f"sampler.identities is {identities} with {world_size} processes",
-                "a multiple of the number of processes",
-                "Change sampler.identities in the recipe.",
-            )
+        require_people(len(self._members), identities)
         self._identities, self._images, self._seed = identities, images, seed
-        share = identities // world_size * images
-        self._slice = slice(rank * share, (rank + 1) * share)
+        self._slice = batch_share(identities, images, rank, world_size)
         self.set_epoch(0)
 
     @property
@@ -93,6 +81,32 @@ class IdentityBatchSampler(Sampler[list[int]]):
             return [generator.choice(members, k, replace=True)]
         shuffled = generator.permutation(members)
         return [shuffled[i : i + k] for i in range(0, len(shuffled) - k + 1, k)]
+
+
+def require_people(found: int, identities: int) -> None:
+    """Raise a `DataError` where the training images show fewer people than a batch has."""
+    if found < identities:
+        raise DataError(
+            f"the training split has {found} people",
+            f"at least {identities}, the identities of a batch",
+            "Lower sampler.identities in the recipe.",
+        )
+
+
+def batch_share(identities: int, images: int, rank: int, world_size: int) -> slice:
+    """Return which images of a batch of P people with K images each belong to a process.
+
+    Raises:
+        ParamsError: `world_size` does not divide P.
+    """
+    if identities % world_size:
+        raise ParamsError(
+            f"sampler.identities is {identities} with {world_size} processes",
+            "a multiple of the number of processes",
+            "Change sampler.identities in the recipe.",
+        )
+    share = identities // world_size * images
+    return slice(rank * share, (rank + 1) * share)
 
 
 def _indices_by_label(labels: np.ndarray) -> list[np.ndarray]:

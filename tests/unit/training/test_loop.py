@@ -10,6 +10,9 @@ from reid.data.storage import open_storage
 from reid.errors import ParamsError
 from reid.methods.base import EmbeddingNetwork
 from reid.recipe import Recipe
+from reid.retrieval.distance import normalise
+from reid.retrieval.features import FloatArray
+from reid.retrieval.pair_scorer import PairScorer
 from reid.training import loop
 from reid.training.loop import fit
 from reid.training.precision import half_precision, require_precision
@@ -176,3 +179,128 @@ def test_fp16_needs_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ParamsError, match="fp16 but there is no GPU; expected fp32 or bf16"):
         require_precision("fp16")
+
+
+class Scored(Small):
+    """Two parts that are clipped by themselves, and pairs that are compared by a scorer."""
+
+    backbone_prefix = "body."
+
+    def scorer(self) -> PairScorer:
+        assert not self.training
+        return Opposite()
+
+    def clipped(self) -> list[nn.Module]:
+        return [self.body, self.head]
+
+
+class Opposite:
+    """Says that images are the more alike the wider the angle between them."""
+
+    shape, flops, symmetric = (8,), 8.0, True
+
+    def scores(self, queries: FloatArray, gallery: FloatArray) -> FloatArray:
+        return -normalise(queries) @ normalise(gallery).T
+
+
+@pytest.mark.parametrize("max_classes", [None, 3])
+@pytest.mark.parametrize("kind", [Small, Scored])
+def test_a_stopped_run_with_the_graph_sampler_resumes_to_the_same_bits(
+    table: ImageTable, tmp_path: Path, kind: type[Small], max_classes: int | None
+) -> None:
+    sampler = {"name": "graph", "identities": 3, "images": 3, "max_classes": max_classes}
+    chosen = recipe(sampler=sampler)
+    whole = kind()
+    history = fit(whole, chosen, table, LABELS, 7, tmp_path / "whole", Sink())
+    per_epoch = max_classes or 4
+    assert whole.steps == 4 * per_epoch
+
+    stopped = kind(stop_at=2 * per_epoch + 2)
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        fit(stopped, chosen, table, LABELS, 7, tmp_path / "stopped", Sink())
+    resumed = kind()
+    assert fit(resumed, chosen, table, LABELS, 7, tmp_path / "stopped", Sink()) == history
+    assert resumed.steps == 2 * per_epoch
+    assert same(weights(resumed), weights(whole))
+
+
+def test_the_graph_sampler_goes_by_what_compares_the_images(
+    table: ImageTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[int]] = []
+    losses = Small.losses
+
+    def watched(network: Small, batch: Batch) -> dict[str, Tensor]:
+        seen.append(batch.labels.tolist())
+        return losses(network, batch)
+
+    monkeypatch.setattr(Small, "losses", watched)
+    chosen = recipe(sampler={"name": "graph", "identities": 2, "images": 2})
+    epochs = []
+    for kind in (Small, Scored):
+        fit(kind(), chosen, table, LABELS, 7, tmp_path / kind.__name__, Sink())
+        epochs.append(
+            [{labels[-1]: labels[0] for labels in seen[i : i + 4]} for i in (0, 4, 8, 12)]
+        )
+        seen.clear()
+    for partners in epochs[0] + epochs[1]:
+        assert sorted(partners) == [0, 1, 2, 3]
+        assert all(own != other for own, other in partners.items())
+    # of three others the nearest is not the furthest
+    assert all(epochs[0][0][person] != epochs[1][0][person] for person in range(4))
+
+
+def test_each_part_has_a_limit_of_its_own(table: ImageTable, tmp_path: Path) -> None:
+    plain = {"learning_rate": 0.5, "momentum": 0, "weight_decay": 0, "bias_weight_decay": 0}
+    chosen = recipe(
+        sampler={"identities": 4, "images": 5},
+        optimiser=plain | {"bias_factor": 1, "clip": 1e-3, "backbone_factor": 0.1},
+        schedule={"name": "step", "epochs": 1, "warmup_epochs": 0},
+    )
+    network = Scored()
+    parts = {"body": 0.05, "head": 0.5}
+    before = {part: weights_trained(getattr(network, part)) for part in parts}
+    fit(network, chosen, table, LABELS, 1, tmp_path, Sink())
+    for part, rate in parts.items():
+        after = weights_trained(getattr(network, part))
+        moved = torch.cat([(a - b).flatten() for a, b in zip(after, before[part], strict=True)])
+        assert float(moved.norm()) == pytest.approx(rate * 1e-3, rel=1e-3)
+
+
+class Scripted(Small):
+    """Says of every epoch that its loss is so much; an epoch is one batch here."""
+
+    def __init__(self, script: dict[int, float], stop_at: int | None = None) -> None:
+        super().__init__(stop_at)
+        self.script = iter(script.values())
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        loss = super().losses(batch)["loss"]
+        return {"loss": loss - loss.detach() + next(self.script), "identity": loss}
+
+
+def test_an_adaptive_run_ends_early_wherever_it_was_stopped(
+    table: ImageTable, tmp_path: Path
+) -> None:
+    chosen = recipe(
+        sampler={"identities": 4, "images": 5},
+        schedule={"name": "adaptive", "epochs": 9, "warmup_epochs": 0},
+    )
+    script = {1: 9.0, 2: 1.0, 3: 0.8, 4: 0.6, 5: 0.1, 6: 0.01}
+    whole = Scripted(script)
+    history = fit(whole, chosen, table, LABELS, 7, tmp_path / "whole", Sink())
+    assert [row["epoch"] for row in history] == list(script)
+    assert [row["loss"] for row in history] == pytest.approx(list(script.values()))
+    assert [row["learning_rate"] for row in history] == pytest.approx([0.05] * 4 + [0.005] * 2)
+
+    for done in (1, 2, 3, 4, 5):
+        folder = tmp_path / f"{done}"
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            fit(Scripted(script, stop_at=done + 1), chosen, table, LABELS, 7, folder, Sink())
+        resumed = Scripted({epoch: loss for epoch, loss in script.items() if epoch > done})
+        assert fit(resumed, chosen, table, LABELS, 7, folder, Sink()) == history
+        assert same(weights(resumed), weights(whole))
+
+    again = Scripted({})
+    assert fit(again, chosen, table, LABELS, 7, tmp_path / "whole", Sink()) == history
+    assert same(weights(again), weights(whole))

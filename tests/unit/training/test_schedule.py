@@ -3,7 +3,7 @@ import pytest
 from reid.errors import ParamsError
 from reid.params import parse_params
 from reid.recipe import ScheduleRecipe
-from reid.training.schedule import IterationCosine, epoch_rate
+from reid.training.schedule import AdaptiveStep, IterationCosine, epoch_rate
 
 
 def test_warm_up_starts_at_the_same_rate_for_every_group() -> None:
@@ -72,3 +72,30 @@ def test_warm_up_by_batches_starts_at_the_same_rate_for_every_group() -> None:
 def test_the_length_of_the_cosine_belongs_to_one_form(given: dict[str, object]) -> None:
     with pytest.raises(ParamsError, match="cosine_epochs with the name iteration_cosine, and with"):
         parse_params(given, ScheduleRecipe, "recipe.yaml")
+
+
+def adaptive(losses: list[float], **more: object) -> tuple[list[float], int]:
+    """The rates of the epochs with these losses, and the last epoch."""
+    schedule = ScheduleRecipe.model_validate({"name": "adaptive", "warmup_epochs": 0} | more)
+    step, found = AdaptiveStep(schedule, 1.0), []
+    for epoch, loss in enumerate(losses, 1):
+        found.append(step.rate(2.0, epoch))
+        step.end_epoch(epoch, loss)
+    return found, step.last_epoch
+
+
+def test_the_adaptive_rate_falls_once_behind_the_loss() -> None:
+    # the loss of the first epoch counts nothing; 0.7 is not below 0.7
+    losses = [0.1, 1.0, 0.9, 0.7, 0.69, 0.1, 0.01]
+    found, last = adaptive(losses, epochs=60)
+    assert found == pytest.approx([2.0] * 5 + [0.2] * 2)
+    assert last == 7
+    assert adaptive(losses, epochs=6)[1] == 6
+    assert adaptive(losses[:4], epochs=60)[1] == 60
+    assert adaptive([1.0, 1.0, 0.5], epochs=60, drop=0.4)[1] == 60
+    assert adaptive([1.0, 1.0, 0.5], epochs=60, drop=0.6)[1] == 4
+
+
+def test_the_adaptive_rate_warms_up() -> None:
+    found, _ = adaptive([1.0] * 3, epochs=60, warmup_epochs=2)
+    assert found == pytest.approx([1.005, 2.0, 2.0])
