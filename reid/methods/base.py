@@ -12,6 +12,7 @@ from reid.data.images import Batch
 from reid.nn.checkpoint import LoadReport
 from reid.nn.scan.backends import Choice
 from reid.recipe import Recipe
+from reid.retrieval.pair_scorer import PairPrecision, PairScorer
 
 
 @dataclass(frozen=True)
@@ -24,15 +25,18 @@ class DataFacts:
 
 
 class EmbeddingNetwork(nn.Module, ABC):
-    """A network that turns an image into one vector.
+    """A network that turns an image into one row of numbers.
 
     Attributes:
-        feature_size: Length D of the embedding.
+        feature_size: Length D of the row.
         uses_cameras: The embedding depends on `Batch.cameras` or `Batch.views`.
+        backbone_prefix: Start of the names of those parameters that `optimiser.backbone_factor`
+            slows down; empty where no part stands out.
     """
 
     feature_size: int
     uses_cameras: bool
+    backbone_prefix: str = ""
 
     @abstractmethod
     def losses(self, batch: Batch) -> dict[str, Tensor]:
@@ -41,6 +45,31 @@ class EmbeddingNetwork(nn.Module, ABC):
     @abstractmethod
     def embed(self, batch: Batch) -> Tensor:
         """Return the [B, D] features, not normalised."""
+
+    def scorer(
+        self,
+        precision: PairPrecision = "fp32",  # noqa: ARG002 - for those that score pairs
+        device: str = "cpu",  # noqa: ARG002
+    ) -> PairScorer | None:
+        """Return what compares two rows, or None where they are vectors in a Euclidean space.
+
+        Args:
+            precision: Of most of the arithmetic; what a row holds and the score are float32.
+            device: Where it runs, `cpu` or a device of torch.
+        """
+        return None
+
+    def clipped(self) -> list[nn.Module]:
+        """Return the parts whose gradients are clipped each by a norm of its own."""
+        return [self]
+
+    def fit_checkpoint(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return those weights of a converted published checkpoint that have a place here.
+
+        Raises:
+            CheckpointError: One line says better than the shapes why the weights do not fit.
+        """
+        return dict(state)
 
     def backends(self, device: str) -> dict[str, Choice]:  # noqa: ARG002 - for those with parts
         """Return what computes each part that has several implementations, and why that one.

@@ -60,20 +60,20 @@ class SeenPatches(NamedTuple):
 
 
 class Matches(NamedTuple):
-    """Patches of two images that are each other's nearest, the most similar first.
+    """Patches of two images that are each other's nearest, the strongest match first.
 
     Attributes:
         first, second: [K, 2], row and column of the patch in either image.
-        cosine: [K].
+        strength: [K], cosine of patches, or what the match adds to a score.
     """
 
     first: IntArray
     second: IntArray
-    cosine: FloatArray
+    strength: FloatArray
 
     def strongest(self, count: int) -> "Matches":
         """Return the first `count`."""
-        return Matches(self.first[:count], self.second[:count], self.cosine[:count])
+        return Matches(self.first[:count], self.second[:count], self.strength[:count])
 
 
 @torch.inference_mode()

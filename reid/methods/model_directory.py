@@ -27,7 +27,7 @@ class ModelCard(Params):
         person_ids: Training people in the order of their labels.
         camera_ids: Training cameras in the order of their rank.
         num_views: Distinct views in the training data.
-        feature_size: Length of the embedding.
+        feature_size: Length of the embedding, or of what a pair scorer keeps of an image.
         parameters: Number of weights.
         train_dataset: Training set.
         manifest_digest: Digest of its manifest.

@@ -5,14 +5,20 @@ from pathlib import Path
 from typing import Any
 
 from reid.errors import ParamsError
-from reid.methods import bot, personvit, reidmamba, transreid
+from reid.methods import bot, personvit, reidmamba, transmatcher, transreid
 from reid.methods.base import DataFacts, EmbeddingNetwork, Method
 from reid.params import merge, nearest, parse_params, read_yaml
 from reid.recipe import Recipe
 
 METHODS: dict[str, Method] = {
     method.name: method
-    for method in (bot.METHOD, transreid.METHOD, personvit.METHOD, reidmamba.METHOD)
+    for method in (
+        bot.METHOD,
+        transreid.METHOD,
+        personvit.METHOD,
+        reidmamba.METHOD,
+        transmatcher.METHOD,
+    )
 }
 
 

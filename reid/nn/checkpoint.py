@@ -50,7 +50,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """Read a flat state dict; nothing in the file is executed.
 
     A mapping below `model` or `state_dict` is unwrapped and the prefix `module.` of data-parallel
-    training is removed.
+    training is removed. A loss with weights of its own, `criterion` beside `model`, keeps that name
+    as a prefix.
 
     Args:
         path: A `.safetensors` file, or anything `torch.load` reads with `weights_only=True`.
@@ -58,8 +59,13 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: The file is missing, unsafe, damaged, or holds something else than tensors.
     """
-    state = unwrap(read_mapping(path), WRAPPERS)
-    return {key.removeprefix("module."): value for key, value in only_tensors(state, path).items()}
+    whole = read_mapping(path)
+    state = only_tensors(unwrap(whole, WRAPPERS), path)
+    criterion = whole.get("criterion")
+    if isinstance(whole.get("model"), Mapping) and isinstance(criterion, Mapping):
+        own = only_tensors(criterion, path)
+        state |= {f"criterion.{key.removeprefix('module.')}": own[key] for key in own}
+    return {key.removeprefix("module."): value for key, value in state.items()}
 
 
 def read_mapping(path: Path) -> Mapping[str, object]:

@@ -29,7 +29,7 @@ def import_weights(checkpoint: Path, folder: Path, recipe_file: Path, dataset: s
         recipe, DataFacts(manifest.num_classes, manifest.num_cameras, manifest.num_views)
     )
     published = read_weights(checkpoint)
-    converted = METHODS[recipe.method].convert_checkpoint(published)
+    converted = network.fit_checkpoint(METHODS[recipe.method].convert_checkpoint(published))
     taken = {id(value) for value in converted.values()}  # renamed, and otherwise as they were
     unused = tuple(key for key, value in published.items() if id(value) not in taken)
     report = replace(load_state(network, converted), dropped=unused)

@@ -98,11 +98,11 @@ def test_more_parts_than_patches_are_refused() -> None:
 def test_a_shuffled_image_is_matched_patch_by_patch(order: list[int]) -> None:
     tokens = unit(np.random.default_rng(0).normal(size=(12, 16)).astype(np.float32))
     found = match_patches(tokens.reshape(4, 3, 16), tokens[order].reshape(6, 2, 16))
-    assert len(found.cosine) == 12
+    assert len(found.strength) == 12
     first = found.first @ [3, 1]
     second = found.second @ [2, 1]
     assert (np.array(order)[second] == first).all()
-    np.testing.assert_allclose(found.cosine, 1, atol=1e-6)
+    np.testing.assert_allclose(found.strength, 1, atol=1e-6)
 
 
 def test_only_mutual_neighbours_match_the_strongest_first() -> None:
@@ -113,5 +113,5 @@ def test_only_mutual_neighbours_match_the_strongest_first() -> None:
     found = match_patches(first, second)
     assert found.first.tolist() == [[0, 2], [0, 0]]
     assert found.second.tolist() == [[0, 1], [0, 0]]
-    np.testing.assert_allclose(found.cosine, np.cos(np.radians([1, 5])), atol=1e-6)
+    np.testing.assert_allclose(found.strength, np.cos(np.radians([1, 5])), atol=1e-6)
     assert found.strongest(1).first.tolist() == [[0, 2]]

@@ -138,3 +138,11 @@ def test_a_foreign_architecture_gives_one_clear_line() -> None:
         "network with the recipe and data that the weights were made with."
     )
     assert all(torch.equal(before[key], value) for key, value in target.state_dict().items())
+
+
+def test_weights_of_a_loss_keep_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "whole.pth"
+    saved = {"model": {"module.a": torch.ones(1)}, "criterion": {"module.a": torch.zeros(2)}}
+    torch.save({**saved, "epoch": 3}, path)
+    found = read_weights(path)
+    assert {key: len(value) for key, value in found.items()} == {"a": 1, "criterion.a": 2}
