@@ -15,7 +15,7 @@ from dvc.stage import PipelineStage
 from flows.errors import FlowError
 
 # what `runs` names: the instances of these stages
-RUN_KINDS = ("pretrain", "train")
+RUN_KINDS = ("pretrain", "train", "shortlist")
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ pipeline = stage_flow("pipeline", "Every stage, from the data to the comparison 
 validate = stage_flow("validate", "Make or index the datasets and gate them.", ["validate"])
 pretrain = stage_flow("pretrain", "Pretrain the backbones of the runs.", ["pretrain"])
 train = stage_flow("train", "Train the runs.", ["train"])
-evaluate = stage_flow("evaluate", "Train, embed and score the runs.", ["evaluate"])
+evaluate = stage_flow("evaluate", "Train, embed and score the runs.", ["evaluate", "shortlist"])
 register = stage_flow("register", "Register the scored runs in MLflow.", ["register"])
 
 FLOWS = {each.name: each for each in (pipeline, validate, pretrain, train, evaluate, register)}

@@ -141,6 +141,7 @@ def _add_stages(commands: "Commands[argparse.ArgumentParser]") -> None:
         ("validate", "dataset", _validate, "gate of a dataset: report and Data Docs"),
         ("train", "run", _train, "train a run, or resume it"),
         ("embed", "run", _embed, "features of a run's test sets"),
+        ("shortlist", "name", _shortlist, "score what one run finds first by a run of pairs"),
         ("register", "run", _register, "register a run's model in MLflow"),
     )
     for name, subject, command, text in table:
@@ -205,6 +206,12 @@ def _train(options: argparse.Namespace) -> None:
     from reid.stages.train import train_run
 
     train_run(options.run)
+
+
+def _shortlist(options: argparse.Namespace) -> None:
+    from reid.stages.shortlist import evaluate_shortlist
+
+    evaluate_shortlist(options.name)
 
 
 def _embed(options: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""The command `reid explain`: pictures of what a transformer looks at."""
+"""The command `reid explain`: pictures of what a model looks at."""
 
 import argparse
 from pathlib import Path
@@ -8,14 +8,21 @@ from reid.cli_data import Commands
 _EXAMPLES = """examples:
   reid explain transreid                         a run of the study, on images of its test set
   reid explain personvit --images 12 --parts 8   more images, finer parts
+  reid explain transmatcher                      a run that scores pairs: what scores are made of
   reid explain models/market/personvit --dataset msmt17
   reid explain models/demo/pretrained/personvit  a backbone before any fine-tuning
 
-pictures:
+pictures of a transformer:
   attention.png         attention of the class token in the last block: mean, and each head
   parts.png             patches of many images in clusters; one colour is one cluster
   correspondences.png   patches of two images of a person that are each other's nearest
-  explain.json          which images these are
+
+pictures of a model that scores pairs, of one person and of the most similar other one:
+  contributions.png     what every cell of both images adds to the score, or takes from it
+  correspondences.png   the matching cells that add most
+
+beside them:
+  explain.json          which images these are, and their scores
 """
 
 
@@ -23,9 +30,10 @@ def add_explain_command(commands: "Commands[argparse.ArgumentParser]") -> None:
     """Add `reid explain`."""
     explain = commands.add_parser(
         "explain",
-        help="picture what a transformer looks at",
+        help="picture what a model looks at",
         description="Picture what a transformer looks at: attention, parts and correspondences of "
-        "its patches. The pictures are added to the MLflow run that trained the model.",
+        "its patches; or, for a model that scores pairs, what its scores are made of. The pictures "
+        "are added to the MLflow run that trained the model.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -40,9 +48,7 @@ def add_explain_command(commands: "Commands[argparse.ArgumentParser]") -> None:
     explain.add_argument(
         "--images", type=int, default=8, metavar="N", help="images shown, in pairs (default: 8)"
     )
-    explain.add_argument(
-        "--parts", type=int, default=6, metavar="K", help="clusters of patches (default: 6)"
-    )
+    explain.add_argument("--parts", type=int, metavar="K", help="clusters of patches (default: 6)")
     explain.add_argument(
         "--out", type=Path, metavar="FOLDER", help="default: reports/<study>/explain/<run>"
     )

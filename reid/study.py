@@ -11,6 +11,7 @@ from pydantic import Discriminator, Field, Tag
 
 from reid.errors import ParamsError
 from reid.params import Params, nearest, parse_params, read_yaml
+from reid.study_evaluation import EvaluationEntry
 
 STUDY_FILE = Path("params/study.yaml")
 DATA_FOLDER = Path("data")
@@ -163,57 +164,25 @@ class EmbeddingsEntry(Params):
     """How the features of the test sets are stored.
 
     Attributes:
-        precision: `bfloat16` takes half the space of `float32`, and keeps 8 of 24 bits of each
-            number.
+        precision: `float16` and `bfloat16` take half the space of `float32`, and keep 11 and 8 of
+            24 bits of each number; only `bfloat16` holds numbers beyond 65,504.
     """
 
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "float16", "bfloat16"] = "float32"
 
 
-class RerankEntry(Params):
-    """Parameters of k-reciprocal re-ranking."""
-
-    k1: int = Field(20, ge=1)
-    k2: int = Field(6, ge=1)
-    lambda_: float = Field(0.3, ge=0, le=1, alias="lambda")
-
-
-class ExpansionEntry(Params):
-    """Parameters of a query expansion.
+class ShortlistEntry(Params):
+    """Two runs as one system: one finds the nearest images, the other looks at these again.
 
     Attributes:
-        count: Neighbours in each mean.
-        alpha: Exponent of the similarity; 0 for average query expansion.
-        times: Repetitions.
-        gallery_too: Replace the features of the gallery too (database augmentation).
+        matcher: Run that scores pairs.
+        by: Run whose distances choose the images.
+        count: How many are looked at for each query.
     """
 
-    count: int = Field(10, ge=1)
-    alpha: float = Field(3.0, ge=0)
-    times: int = Field(1, ge=1)
-    gallery_too: bool = False
-
-
-class EvaluationEntry(Params):
-    """How the test sets are scored.
-
-    Attributes:
-        rerank: Parameters of k-reciprocal re-ranking.
-        expansions: Query expansions that are scored too, each under its own name.
-        max_rank: Length of the matching curve.
-        memory_mb: Megabytes to work with; null for no bound. It never changes a result.
-        device: Where matrix products run: `cpu` or a device of torch.
-        search: How re-ranking finds neighbours; `approximate` is for sets beyond a million images.
-        pictures: Queries shown as ranked lists.
-    """
-
-    rerank: RerankEntry = RerankEntry.model_validate({})
-    expansions: tuple[ExpansionEntry, ...] = ()
-    max_rank: int = Field(50, ge=1)
-    memory_mb: int | None = Field(None, ge=1)
-    device: str = "cpu"
-    search: Literal["exact", "approximate"] = "exact"
-    pictures: int = Field(12, ge=0)
+    matcher: Name
+    by: Name
+    count: int = Field(100, ge=1)
 
 
 class Registration(Params):
@@ -237,6 +206,7 @@ class Study(Params):
     pretrainings: dict[Name, PretrainingEntry]
     run_defaults: dict[str, Any] = Field(default_factory=dict)
     runs: dict[Name, RunEntry]
+    shortlists: dict[Name, ShortlistEntry]
     embeddings: EmbeddingsEntry
     evaluation: EvaluationEntry
     registration: Registration
@@ -253,6 +223,12 @@ class Study(Params):
             raise _unknown("pretraining", name, self.study, list(self.pretrainings))
         return self.pretrainings[name]
 
+    def shortlist(self, name: str) -> ShortlistEntry:
+        """Return a shortlist by name, or raise `ParamsError` naming the nearest one."""
+        if name not in self.shortlists:
+            raise _unknown("shortlist", name, self.study, list(self.shortlists))
+        return self.shortlists[name]
+
     def run(self, name: str) -> RunEntry:
         """Return a run by name, or raise `ParamsError` naming the nearest one."""
         if name not in self.runs:
@@ -261,13 +237,15 @@ class Study(Params):
 
 
 def load_study(path: Path = STUDY_FILE) -> Study:
-    """Read and check a study; every dataset that a run names must exist in it."""
+    """Read and check a study; every dataset and run that something names must exist in it."""
     study = parse_params(read_yaml(path), Study, str(path))
     for entry in study.runs.values():
         for dataset in (entry.train, entry.test, entry.transfer):
             study.dataset(dataset)
     for pretraining in study.pretrainings.values():
         study.dataset(pretraining.data)
+    for name, shortlist in study.shortlists.items():
+        _check_shortlist(study, name, shortlist, path)
     for name, dataset_entry in study.datasets.items():
         if dataset_entry.suite == PRETRAIN_SUITE and dataset_entry.compared_with != DATA_FOLDER:
             raise ParamsError(
@@ -276,6 +254,23 @@ def load_study(path: Path = STUDY_FILE) -> Study:
                 "Else test images of other datasets in it would go unnoticed.",
             )
     return study
+
+
+def _check_shortlist(study: Study, name: str, entry: ShortlistEntry, path: Path) -> None:
+    tested = [set(study.run(run).test_sets) for run in (entry.matcher, entry.by)]
+    if name in study.runs:
+        raise ParamsError(
+            f"{path}: a run and a shortlist '{name}'",
+            "names of their own, as both have results",
+            "Rename one.",
+        )
+    if not tested[0] <= tested[1]:
+        raise ParamsError(
+            f"{path}: shortlist '{name}': {entry.by} is not tested on "
+            f"{', '.join(sorted(tested[0] - tested[1]))}",
+            f"the test sets of {entry.matcher}",
+            f"Set `test` and `transfer` of {entry.by} alike.",
+        )
 
 
 def _unknown(kind: str, name: str, study: str, known: list[str]) -> ParamsError:

@@ -5,23 +5,30 @@ A patch is drawn as its share of the picture, although overlapping patches reach
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from matplotlib import colormaps
-from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-from reid.files import whole_file
 from reid.methods.explanation import FloatArray, IntArray, Matches
+from reid.report.page import (
+    CAPTION,
+    FAINT,
+    GAP,
+    INK,
+    PAPER,
+    PIXELS,
+    Pixels,
+    Shown,
+    ShownPair,
+    corner,
+    font,
+    images_per_line,
+    new_page,
+    save_page,
+    tile_size,
+)
 
-Pixels = NDArray[np.uint8]
-
-PIXELS = 1600  # no page is wider
-GAP = 8
-NARROWEST = 660  # has room for every legend
-TITLE = 62  # the title and, below it, the legend
-CAPTION = 22
 PARTS = (
     *("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00"),
     *("#cc79a7", "#555555", "#8c510a", "#b2df8a", "#6a3d9a", "#f5f5f5"),
@@ -33,17 +40,10 @@ _PART_TILE = 150
 _MATCH_TILE = 150
 _BETWEEN = 64  # two images whose patches are matched
 _SPREAD = 0.7  # of the height of a patch, over which the lines of a row are spread
+_DOT = 4  # radius of an end
 _SMOOTH = 3  # lines are drawn this much larger, then reduced
-_INK, _PAPER, _FAINT = "#111111", "#ffffff", "#666666"
 _HEAT = colormaps["inferno"]
 _HUES = colormaps["turbo"]
-
-
-class Shown(NamedTuple):
-    """An image [H, W, 3] and what is said of it. All images of a picture have one size."""
-
-    pixels: Pixels
-    caption: str
 
 
 def draw_attention(shown: Sequence[Shown], attention: FloatArray, path: Path, title: str) -> None:
@@ -58,15 +58,15 @@ def draw_attention(shown: Sequence[Shown], attention: FloatArray, path: Path, ti
     """
     panels = attention.shape[1] + 2
     least, largest = _ATTENTION_TILE
-    per_line = _per_line(len(shown), (least + GAP) * panels + 2 * GAP)
+    per_line = images_per_line(len(shown), (least + GAP) * panels + 2 * GAP)
     width = min(largest, ((PIXELS - GAP) // per_line - 2 * GAP) // panels - GAP)
-    tile = _tile(shown, width)
+    tile = tile_size(shown, width)
     step = (panels * (width + GAP) + 2 * GAP, tile[1] + CAPTION + GAP)
-    page, draw = _page(len(shown), per_line, step, title, head=CAPTION)
+    page, draw = new_page(len(shown), per_line, step, title, head=CAPTION)
     _draw_scale(page, draw)
     names = ("image", "mean", *(f"head {head + 1}" for head in range(panels - 2)))
     for number, (image, heads) in enumerate(zip(shown, attention, strict=True)):
-        left, top = _corner(number, per_line, step, head=CAPTION)
+        left, top = corner(number, per_line, step, head=CAPTION)
         picture = Image.fromarray(image.pixels).resize(tile, Image.Resampling.LANCZOS)
         maps = (heads.mean(axis=0), *heads)
         pictures = [picture, *(_heated(picture, heat) for heat in maps)]
@@ -74,11 +74,11 @@ def draw_attention(shown: Sequence[Shown], attention: FloatArray, path: Path, ti
         for column, panel in enumerate(pictures):
             x = left + column * (width + GAP)
             page.paste(panel, (x, top))
-            ink = _FAINT if column else _INK
-            draw.text((x, top + tile[1] + 2), below[column], fill=ink, font=_font(13))
+            ink = FAINT if column else INK
+            draw.text((x, top + tile[1] + 2), below[column], fill=ink, font=font(13))
             if number < per_line:
-                draw.text((x, top - 18), names[column], fill=_FAINT, font=_font(13))
-    _save(page, path)
+                draw.text((x, top - 18), names[column], fill=FAINT, font=font(13))
+    save_page(page, path)
 
 
 def draw_parts(shown: Sequence[Shown], labels: IntArray, path: Path, title: str) -> None:
@@ -88,33 +88,35 @@ def draw_parts(shown: Sequence[Shown], labels: IntArray, path: Path, title: str)
         labels: [M, h, w], the part of each patch, an index of `PARTS`.
         path: PNG to write.
     """
-    tile = _tile(shown, _PART_TILE)
+    tile = tile_size(shown, _PART_TILE)
     step = (2 * tile[0] + 3 + 2 * GAP, tile[1] + CAPTION + GAP)
-    per_line = _per_line(len(shown), step[0])
-    page, draw = _page(len(shown), per_line, step, title)
+    per_line = images_per_line(len(shown), step[0])
+    page, draw = new_page(len(shown), per_line, step, title)
     shares = np.bincount(labels.ravel()) / labels.size
     left = GAP
     for part in np.flatnonzero(shares).tolist():
         text = f"{part + 1}: {shares[part]:.0%}"
-        draw.rectangle((left, 36, left + 14, 50), fill=PARTS[part], outline=_FAINT)
-        draw.text((left + 20, 35), text, fill=_INK, font=_font(13))
-        left += 20 + round(draw.textlength(text, font=_font(13))) + 2 * GAP
-    draw.text((left, 35), "of the patches shown", fill=_FAINT, font=_font(13))
+        draw.rectangle((left, 36, left + 14, 50), fill=PARTS[part], outline=FAINT)
+        draw.text((left + 20, 35), text, fill=INK, font=font(13))
+        left += 20 + round(draw.textlength(text, font=font(13))) + 2 * GAP
+    draw.text((left, 35), "of the patches shown", fill=FAINT, font=font(13))
     for number, (image, parts) in enumerate(zip(shown, labels, strict=True)):
-        x, y = _corner(number, per_line, step)
+        x, y = corner(number, per_line, step)
         picture = Image.fromarray(image.pixels).resize(tile, Image.Resampling.LANCZOS)
         page.paste(picture, (x, y))
         page.paste(_painted(picture, parts), (x + tile[0] + 3, y))
-        draw.text((x, y + tile[1] + 2), image.caption, fill=_INK, font=_font(13))
-    _save(page, path)
+        draw.text((x, y + tile[1] + 2), image.caption, fill=INK, font=font(13))
+    save_page(page, path)
 
 
 def draw_correspondences(
-    pairs: Sequence[tuple[Shown, Shown]],
+    pairs: Sequence[ShownPair],
     matches: Sequence[Matches],
     grid: tuple[int, int],
     path: Path,
     title: str,
+    legend: str,
+    centre: float = 0.5,
 ) -> None:
     """Draw lines between the matching patches of two images, in colours from top to bottom.
 
@@ -125,22 +127,24 @@ def draw_correspondences(
         matches: What to draw of each pair.
         grid: Patches per column and per row of an image.
         path: PNG to write.
+        legend: What a line says.
+        centre: Where in its share of the picture a patch has its middle, 0 at its first pixel.
     """
-    tile = _tile([image for pair in pairs for image in pair], _MATCH_TILE)
+    tile = tile_size([image for pair in pairs for image in pair[:2]], _MATCH_TILE)
     size = (2 * tile[0] + _BETWEEN, tile[1])
     step = (size[0] + 2 * GAP, tile[1] + 2 * CAPTION + GAP)
     per_line = max(1, min(len(pairs), PIXELS // step[0]))
-    page, draw = _page(len(pairs), per_line, step, title)
-    legend = "lines join patches that are each other's nearest; colours go from top to bottom"
-    draw.text((GAP, 35), legend, fill=_FAINT, font=_font(13))
-    for number, ((first, second), found) in enumerate(zip(pairs, matches, strict=True)):
-        left, top = _corner(number, per_line, step)
-        page.paste(_joined(first.pixels, second.pixels, size, tile, found, grid), (left, top))
+    page, draw = new_page(len(pairs), per_line, step, title)
+    draw.text((GAP, 35), f"{legend}; colours go from top to bottom", fill=FAINT, font=font(13))
+    for number, (pair, found) in enumerate(zip(pairs, matches, strict=True)):
+        left, top = corner(number, per_line, step)
+        panel = _joined(pair.first.pixels, pair.second.pixels, size, tile, found, (*grid, centre))
+        page.paste(panel, (left, top))
         right = left + tile[0] + _BETWEEN
-        for x, text in ((left, first.caption), (right, second.caption)):
-            draw.text((x, top + tile[1] + 2), text, fill=_INK, font=_font(13))
-        draw.text((left, top + tile[1] + 20), _summary(found), fill=_FAINT, font=_font(13))
-    _save(page, path)
+        for x, text in ((left, pair.first.caption), (right, pair.second.caption)):
+            draw.text((x, top + tile[1] + 2), text, fill=INK, font=font(13))
+        draw.text((left, top + tile[1] + 20), pair.caption, fill=FAINT, font=font(13))
+    save_page(page, path)
 
 
 def _heated(picture: Image.Image, heat: FloatArray) -> Image.Image:
@@ -171,10 +175,10 @@ def _joined(
     size: tuple[int, int],
     tile: tuple[int, int],
     found: Matches,
-    grid: tuple[int, int],
+    grid: tuple[int, int, float],
 ) -> Image.Image:
     large = (tile[0] * _SMOOTH, tile[1] * _SMOOTH)
-    panel = Image.new("RGB", (size[0] * _SMOOTH, size[1] * _SMOOTH), _PAPER)
+    panel = Image.new("RGB", (size[0] * _SMOOTH, size[1] * _SMOOTH), PAPER)
     beside = (size[0] - tile[0]) * _SMOOTH
     for pixels, left in ((first, 0), (second, beside)):
         picture = Image.fromarray(pixels).resize(large, Image.Resampling.LANCZOS)
@@ -187,60 +191,33 @@ def _joined(
         b = (b[0] + beside, b[1])
         draw.line((a, b), fill=colour, width=2 * _SMOOTH)
         for x, y in (a, b):
-            r = 4 * _SMOOTH
-            draw.ellipse((x - r, y - r, x + r, y + r), fill=colour, outline=_PAPER, width=_SMOOTH)
+            r = _DOT * _SMOOTH
+            draw.ellipse((x - r, y - r, x + r, y + r), fill=colour, outline=PAPER, width=_SMOOTH)
     return panel.resize(size, Image.Resampling.LANCZOS)
 
 
 def _spot(
-    place: Sequence[int], grid: tuple[int, int], size: tuple[int, int]
+    place: Sequence[int], grid: tuple[int, int, float], size: tuple[int, int]
 ) -> tuple[float, float]:
-    """Return where the line of a patch ends, inside the patch."""
-    across = (place[1] + 0.5) / grid[1]
-    return across * size[0], (place[0] + 0.5 + _SPREAD * (across - 0.5)) * size[1] / grid[0]
+    """Return where the line of a patch ends, inside the patch and the picture.
 
-
-def _summary(found: Matches) -> str:
-    if not len(found.cosine):
-        return "no mutual pair"
-    low, high = found.cosine.min(), found.cosine.max()
-    return f"{len(found.cosine)} strongest pairs, cosine {low:.3f} to {high:.3f}"
+    Args:
+        grid: Patches per column and per row, and where each has its middle.
+    """
+    rows, columns, centre = grid
+    across = (place[1] + centre) / columns
+    down = (place[0] + centre + _SPREAD * (across - 0.5)) / rows
+    edge = _DOT * _SMOOTH
+    return max(across * size[0], edge), max(down * size[1], edge)
 
 
 def _draw_scale(page: Image.Image, draw: ImageDraw.ImageDraw) -> None:
     ramp = (255 * _HEAT(np.linspace(0, 1, 120))[None, :, :3]).astype(np.uint8)
-    draw.text((GAP, 35), "attention: least", fill=_INK, font=_font(13))
-    left = GAP + round(draw.textlength("attention: least", font=_font(13))) + GAP
+    draw.text((GAP, 35), "attention: least", fill=INK, font=font(13))
+    left = GAP + round(draw.textlength("attention: least", font=font(13))) + GAP
     page.paste(Image.fromarray(ramp).resize((120, 14)), (left, 37))
     text = "most, in each panel; below it, how many times an even spread that is"
-    draw.text((left + 128, 35), text, fill=_INK, font=_font(13))
-
-
-def _page(
-    count: int, per_line: int, step: tuple[int, int], title: str, head: int = 0
-) -> tuple[Image.Image, ImageDraw.ImageDraw]:
-    lines = -(-count // per_line)
-    width = max(NARROWEST, GAP + per_line * step[0], round(_font(17).getlength(title)) + 2 * GAP)
-    page = Image.new("RGB", (width, TITLE + head + lines * step[1]), _PAPER)
-    draw = ImageDraw.Draw(page)
-    draw.text((GAP, 8), title, fill=_INK, font=_font(17))
-    return page, draw
-
-
-def _corner(number: int, per_line: int, step: tuple[int, int], head: int = 0) -> tuple[int, int]:
-    line, column = divmod(number, per_line)
-    return GAP + column * step[0], TITLE + head + line * step[1]
-
-
-def _per_line(count: int, width: int) -> int:
-    """Return how many images of this width stand in a line, so that pairs stay together."""
-    return max(1, min(count, (PIXELS - GAP) // width // 2 * 2))
-
-
-def _tile(shown: Sequence[Shown], width: int) -> tuple[int, int]:
-    """Return width and height of a picture that is `width` wide."""
-    height, breadth = shown[0].pixels.shape[:2]
-    return width, round(width * height / breadth)
+    draw.text((left + 128, 35), text, fill=INK, font=font(13))
 
 
 def _hue(share: float) -> tuple[int, int, int]:
@@ -251,12 +228,3 @@ def _hue(share: float) -> tuple[int, int, int]:
 
 def _rgb(colour: str) -> tuple[int, ...]:
     return tuple(bytes.fromhex(colour[1:]))
-
-
-def _save(page: Image.Image, path: Path) -> None:
-    with whole_file(path) as part:
-        page.save(part, format="PNG")
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)

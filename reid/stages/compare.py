@@ -32,7 +32,8 @@ def print_results() -> None:
 
 def _results(study: Study) -> list[Result]:
     folder = results_folder(study.study)
-    results = [Result.load(folder, run) for run in study.runs if (folder / f"{run}.json").exists()]
+    names = [*study.runs, *study.shortlists]
+    results = [Result.load(folder, name) for name in names if (folder / f"{name}.json").exists()]
     if not results:
         raise DataError(
             f"no result of study '{study.study}' in {folder}", "at least one", "Run `dvc repro`."

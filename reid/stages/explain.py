@@ -1,39 +1,26 @@
-"""Picture what a model looks at: attention, parts and correspondences of its patches."""
+"""Picture what a model looks at: patches of a transformer, or what scores of pairs are made of."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from reid.errors import ParamsError
 from reid.files import write_whole
-from reid.methods.explanation import (
-    IntArray,
-    Matches,
-    SeenPatches,
-    cluster_parts,
-    match_patches,
-    see_patches,
-)
-from reid.report.explanation import (
-    PARTS,
-    Shown,
-    draw_attention,
-    draw_correspondences,
-    draw_parts,
-)
-from reid.stages.explained_images import Chosen, Scene, open_scene
+from reid.methods.pair_explanation import PairModel
+from reid.report.explanation import PARTS
+from reid.stages.explained_images import Look, open_scene
 from reid.stages.explained_model import ExplainedModel, find_model
+from reid.stages.explained_pairs import explain_pairs
+from reid.stages.explained_patches import explain_patches
 from reid.stages.paths import explain_folder
 from reid.study import load_study
 from reid.tracking.run import find_run
 
-ATTENTION, PART_MAPS, CORRESPONDENCES = "attention.png", "parts.png", "correspondences.png"
 RECORD = "explain.json"
 ARTIFACTS = "explain"
 CLUSTERED = 256  # images whose patches are sorted into parts, those that are shown among them
-LINES = 16  # matches drawn between two images
-_WIDTH = 240  # pixels at which images are decoded to be drawn
+COMPARED = 64  # images among which look-alikes are sought, those that are shown among them
+DEFAULT_PARTS = 6
 
 
 @dataclass(frozen=True)
@@ -43,34 +30,20 @@ class Wanted:
     Args:
         dataset: None for the test set of the run, or what the model was trained on.
         images: How many are shown, in pairs.
-        parts: Clusters of patches.
+        parts: Clusters of patches, where there are patches; None for six.
         seed: Of the choice of images and of the clusters.
         folder: Where to write; None for `reports/<study>/explain/<run>`.
     """
 
     dataset: str | None = None
     images: int = 8
-    parts: int = 6
+    parts: int | None = None
     seed: int = 0
     folder: Path | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class _Found:
-    """What was found in the M images of a scene.
-
-    Args:
-        labels: [M, h, w], the part of each patch.
-        matches: Of each pair.
-    """
-
-    seen: SeenPatches
-    labels: IntArray
-    matches: list[Matches]
-
-
 def explain(target: str, wanted: Wanted) -> None:
-    """Write three pictures and a record of the images in them.
+    """Write pictures and a record of the images in them.
 
     The pictures are also added to the MLflow run that trained the model, if the store knows it.
 
@@ -79,22 +52,30 @@ def explain(target: str, wanted: Wanted) -> None:
         wanted: What to picture.
 
     Raises:
-        ParamsError: An argument is wrong, or the network has no patch tokens.
+        ParamsError: An argument is wrong, or nothing can be said about the network.
         DataError: The dataset is not built, or an image cannot be read.
         CheckpointError: The weights cannot be loaded.
     """
     _require_numbers(wanted)
     study = load_study()
     model = find_model(study, target)
-    scene = open_scene(_dataset(model, wanted), wanted.images // 2, CLUSTERED, wanted.seed)
-    found = _look(model, scene, wanted)
-    folder = wanted.folder or explain_folder(study.study, model.name)
-    title = f"{model.name} on {scene.dataset}"
-    _draw(folder, title, [_shown(scene, model, image) for image in scene.shown], found)
-    record = _record(model, scene, wanted, found)
-    write_whole(folder / RECORD, json.dumps(record, indent=2) + "\n")
-    _log(model, folder)
-    print(f"{title}: {len(scene.shown)} images, pictures in {folder}")
+    look = _look(model, wanted, wanted.folder or explain_folder(study.study, model.name))
+    if isinstance(model.inside, PairModel):
+        pictures, facts = explain_pairs(model.inside, look)
+    else:
+        parts = DEFAULT_PARTS if wanted.parts is None else wanted.parts
+        pictures, facts = explain_patches(model.inside, look, parts, wanted.seed)
+    record = {
+        "model": model.name,
+        "method": model.method,
+        "dataset": look.scene.dataset,
+        "manifest_digest": look.scene.manifest.digest,
+        "seed": wanted.seed,
+        **facts,
+    }
+    write_whole(look.folder / RECORD, json.dumps(record, indent=2) + "\n")
+    _log(model, pictures)
+    print(f"{look.title}: {len(look.scene.shown)} images, pictures in {look.folder}")
 
 
 def _require_numbers(wanted: Wanted) -> None:
@@ -104,7 +85,7 @@ def _require_numbers(wanted: Wanted) -> None:
             "an even number from 2, as images are shown in pairs",
             "Change it.",
         )
-    if not 2 <= wanted.parts <= len(PARTS):
+    if wanted.parts is not None and not 2 <= wanted.parts <= len(PARTS):
         raise ParamsError(f"--parts {wanted.parts}", f"2 to {len(PARTS)}", "Change it.")
     if wanted.seed < 0:
         raise ParamsError(f"--seed {wanted.seed}", "a number from 0", "Change it.")
@@ -121,70 +102,23 @@ def _dataset(model: ExplainedModel, wanted: Wanted) -> str:
     return dataset
 
 
-def _look(model: ExplainedModel, scene: Scene, wanted: Wanted) -> _Found:
+def _look(model: ExplainedModel, wanted: Wanted, folder: Path) -> Look:
+    in_pairs = isinstance(model.inside, PairModel)
+    if in_pairs and wanted.parts is not None:
+        raise ParamsError(
+            f"--parts {wanted.parts} for {model.name}, which scores pairs and has no patch tokens",
+            "the option for transformers only",
+            "Leave it out.",
+        )
+    count = COMPARED if in_pairs else CLUSTERED
+    scene = open_scene(_dataset(model, wanted), wanted.images // 2, count, wanted.seed)
     # Camera ids mean something to a network only on the dataset that it was trained on.
     home = scene.dataset == model.train_dataset
-    batch = scene.batch(model.patches.image, model.camera_ids if home else ())
-    seen = see_patches(model.patches, batch)
-    labels = cluster_parts(seen.tokens, wanted.parts, wanted.seed)
-    shown = seen.tokens[: len(scene.shown)]
-    matches = [match_patches(*pair) for pair in zip(shown[::2], shown[1::2], strict=True)]
-    return _Found(seen, labels, matches)
+    batch = scene.batch(model.inside.image, model.camera_ids if home else ())
+    return Look(scene, batch, folder, f"{model.name} on {scene.dataset}")
 
 
-def _shown(scene: Scene, model: ExplainedModel, image: Chosen) -> Shown:
-    size = model.patches.image
-    pixels = scene.read(image, round(_WIDTH * size.height / size.width), _WIDTH)
-    facts = scene.facts(image)
-    words = [
-        f"{word} {facts[key]}"
-        for word, key in (("id", "person_id"), ("cam", "camera_id"))
-        if facts[key] is not None
-    ]
-    return Shown(pixels, "  ".join(["altered copy"] if image.altered else words))
-
-
-def _draw(folder: Path, title: str, shown: list[Shown], found: _Found) -> None:
-    count, rows, columns = len(shown), *found.labels.shape[1:]
-    draw_attention(
-        shown,
-        found.seen.attention[:count],
-        folder / ATTENTION,
-        f"{title}: where the class token looks in the last block",
-    )
-    draw_parts(
-        shown,
-        found.labels[:count],
-        folder / PART_MAPS,
-        f"{title}: clusters of the patches of {len(found.labels)} images, numbered from the top",
-    )
-    draw_correspondences(
-        list(zip(shown[::2], shown[1::2], strict=True)),
-        [match.strongest(LINES) for match in found.matches],
-        (rows, columns),
-        folder / CORRESPONDENCES,
-        f"{title}: matching patches",
-    )
-
-
-def _record(model: ExplainedModel, scene: Scene, wanted: Wanted, found: _Found) -> dict[str, Any]:
-    return {
-        "model": model.name,
-        "method": model.method,
-        "dataset": scene.dataset,
-        "manifest_digest": scene.manifest.digest,
-        "seed": wanted.seed,
-        "parts": wanted.parts,
-        "clustered_images": len(found.labels),
-        "pairs": [
-            {"images": [scene.facts(image) for image in pair], "matches": len(match.cosine)}
-            for pair, match in zip(scene.pairs, found.matches, strict=True)
-        ],
-    }
-
-
-def _log(model: ExplainedModel, folder: Path) -> None:
+def _log(model: ExplainedModel, pictures: list[Path]) -> None:
     run = None if model.mlflow_run_id is None else find_run(model.mlflow_run_id)
     if run is not None:
-        pictures = (ATTENTION, PART_MAPS, CORRESPONDENCES)
-        run.log_files([folder / name for name in pictures], ARTIFACTS)
+        run.log_files(pictures, ARTIFACTS)

@@ -1,6 +1,7 @@
 """Which images to look at: pairs of one person, or an image and an altered copy of it."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,11 +15,13 @@ from reid.data.manifest import Manifest
 from reid.data.storage import Storage
 from reid.errors import DataError
 from reid.recipe import ImageRecipe
+from reid.report.page import Shown
 from reid.stages.catalogue import dataset_entry
 from reid.stages.feature_store import ROLES
 from reid.stages.paths import manifest_file, open_images
 
 CROP = 0.8  # of height and width, what an altered copy shows
+_WIDTH = 240  # pixels at which images are decoded to be drawn
 
 Pixels = NDArray[np.uint8]
 
@@ -88,7 +91,7 @@ class Scene:
 
     Args:
         pairs: What is shown.
-        others: What is clustered beside it.
+        others: What is looked at beside it.
     """
 
     dataset: str
@@ -130,9 +133,36 @@ class Scene:
             "altered": image.altered,
         }
 
+    def show(self, image: Chosen, size: ImageRecipe) -> Shown:
+        """Return an image as it is drawn, in the proportions that a network sees."""
+        facts = self.facts(image)
+        words = [
+            f"{word} {facts[key]}"
+            for word, key in (("id", "person_id"), ("cam", "camera_id"))
+            if facts[key] is not None
+        ]
+        pixels = self.read(image, round(_WIDTH * size.height / size.width), _WIDTH)
+        return Shown(pixels, "  ".join(["altered copy"] if image.altered else words))
 
-def open_scene(dataset: str, pairs: int, clustered: int, seed: int) -> Scene:
-    """Choose `pairs` pairs of images, and others up to `clustered` images in all.
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What is looked at, and what becomes of it.
+
+    Args:
+        batch: The images of the scene as the network gets them, those that are shown first.
+        folder: Where pictures go.
+        title: Over each of them.
+    """
+
+    scene: Scene
+    batch: Batch
+    folder: Path
+    title: str
+
+
+def open_scene(dataset: str, pairs: int, images: int, seed: int) -> Scene:
+    """Choose `pairs` pairs of images, and others up to `images` in all.
 
     Raises:
         DataError: The dataset is not built, or has no sound image.
@@ -143,7 +173,7 @@ def open_scene(dataset: str, pairs: int, clustered: int, seed: int) -> Scene:
     chosen = choose_pairs(rows, pairs, seed)
     shown = {image.row for pair in chosen for image in pair}
     left = rows.index.difference(list(shown)).to_numpy(np.int64)
-    drawn = np.random.default_rng(seed).permutation(left)[: max(0, clustered - 2 * len(chosen))]
+    drawn = np.random.default_rng(seed).permutation(left)[: max(0, images - 2 * len(chosen))]
     return Scene(
         dataset, storage, manifest, chosen, [Chosen(row) for row in np.sort(drawn).tolist()]
     )

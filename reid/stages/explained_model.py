@@ -5,7 +5,8 @@ from pathlib import Path
 
 from reid.errors import ParamsError
 from reid.methods.explanation import PatchModel, PatchNetwork
-from reid.methods.model_directory import WEIGHTS_FILE, load_model
+from reid.methods.model_directory import WEIGHTS_FILE, LoadedModel, load_model
+from reid.methods.pair_explanation import PairModel, pair_model
 from reid.pretrain.exported import load_exported
 from reid.pretrain.parent import BACKBONE_FILE
 from reid.pretrain.pretrained_directory import load_card
@@ -16,11 +17,12 @@ from reid.study import Study
 
 @dataclass(frozen=True)
 class ExplainedModel:
-    """A model whose patches can be looked at.
+    """A model that can be looked into.
 
     Args:
         name: Run or folder.
         method: Name of the method, or `pretraining`.
+        inside: Its patches, or its scores of pairs.
         train_dataset: What it was trained on, as far as its card says.
         dataset: What to look at unless told otherwise; None if nobody knows.
         camera_ids: Training cameras in the order of their rank.
@@ -29,7 +31,7 @@ class ExplainedModel:
 
     name: str
     method: str
-    patches: PatchModel
+    inside: PatchModel | PairModel
     train_dataset: str | None
     dataset: str | None
     camera_ids: tuple[int, ...] = ()
@@ -40,7 +42,7 @@ def find_model(study: Study, target: str) -> ExplainedModel:
     """Load what `target` names: a run of the study, else a pretraining, a folder, or a file.
 
     Raises:
-        ParamsError: There is no such thing, or its network has no patch tokens.
+        ParamsError: There is no such thing, or nothing can be said about its network.
         CheckpointError: The weights cannot be loaded.
     """
     path = model_folder(study.study, target)
@@ -60,23 +62,30 @@ def find_model(study: Study, target: str) -> ExplainedModel:
 
 def _trained(study: Study, folder: Path) -> ExplainedModel:
     model = load_model(folder)
-    card, network = model.card, model.network
-    if not isinstance(network, PatchNetwork):
-        raise ParamsError(
-            f"{card.run}: a network of method {card.method} has no patch tokens",
-            "a transformer: a run of transreid or personvit, or a pretrained backbone",
-            "Name another run.",
-        )
+    card = model.card
     ours = card.study == study.study and card.run in study.runs
     return ExplainedModel(
         name=card.run,
         method=card.method,
-        patches=PatchModel(network, network.view_patches, model.recipe.image),
+        inside=_inside(model),
         train_dataset=card.train_dataset,
         dataset=study.runs[card.run].test if ours else card.train_dataset,
         camera_ids=card.camera_ids,
         mlflow_run_id=card.mlflow_run_id,
     )
+
+
+def _inside(model: LoadedModel) -> PatchModel | PairModel:
+    network = model.network
+    if network.scorer() is not None:
+        return pair_model(model)
+    if not isinstance(network, PatchNetwork):
+        raise ParamsError(
+            f"{model.card.run}: a network of method {model.card.method} has no patch tokens",
+            "a run of transreid, personvit or transmatcher, or a pretrained backbone",
+            "Name another run.",
+        )
+    return PatchModel(network, network.view_patches, model.recipe.image)
 
 
 def _pretrained(path: Path) -> ExplainedModel:
@@ -88,7 +97,7 @@ def _pretrained(path: Path) -> ExplainedModel:
     return ExplainedModel(
         name=f"{path.absolute().parent.name}_pretraining",
         method="pretraining",
-        patches=PatchModel(network, lambda batch: network.view_patches(batch.images), image),
+        inside=PatchModel(network, lambda batch: network.view_patches(batch.images), image),
         train_dataset=card.dataset if card else None,
         dataset=card.dataset if card else None,
         mlflow_run_id=card.mlflow_run_id if card else None,

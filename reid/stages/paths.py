@@ -55,6 +55,11 @@ def embeddings_folder(study: str, run: str) -> Path:
     return Path("embeddings") / study / run
 
 
+def scores_file(study: str, run: str, dataset: str) -> Path:
+    """Scores of pairs while they are needed, or until an interrupted evaluation goes on."""
+    return Path(".reid/scores") / study / run / f"{dataset}.npy"
+
+
 def results_folder(study: str) -> Path:
     """One result record per run."""
     return Path("results") / study

@@ -4,17 +4,20 @@ import json
 import tempfile
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import mlflow.artifacts
 import mlflow.pyfunc
 import numpy as np
+import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.models import Model
 from numpy.typing import NDArray
+from PIL import Image
 
 import reid
 from reid.errors import RegistryError
@@ -53,7 +56,7 @@ def log_model(
         name=model.card.run,
         source_run_id=run_id,
         params={key: str(value) for key, value in flatten(model.recipe.model_dump(mode="json"))},
-        model_type="person re-identification embedding",
+        model_type=f"person re-identification {_kind(model)}",
     )
     with tempfile.TemporaryDirectory() as scratch:
         target = Path(scratch) / "model"
@@ -73,18 +76,19 @@ def log_model(
 
 
 def require_equal_copy(model: LoadedModel, version: ModelVersion, uri: str) -> None:
-    """Load a registered version and embed one batch with it and with the local model.
+    """Load a registered version; embed or score one batch with it and with the local model.
 
     Args:
         uri: Tracking URI of the store.
 
     Raises:
-        RegistryError: The copy cannot be loaded, or its embeddings differ by more than 1e-6.
+        RegistryError: The copy cannot be loaded, or its numbers differ by more than 1e-6, times the
+            largest if that is above 1.
     """
     name = f"models:/{version.name}/{version.version}"
-    probe = _probe(model)
-    expected = serving.embed_input(model, probe)
     with tempfile.TemporaryDirectory() as scratch:
+        probe = _probe(model, Path(scratch) / "probe")
+        expected = serving.predict(model, probe)
         # `models:/` itself would need MLflow's global tracking address; the source is behind it
         copy = mlflow.artifacts.download_artifacts(
             version.source, dst_path=scratch, tracking_uri=uri
@@ -98,18 +102,32 @@ def require_equal_copy(model: LoadedModel, version: ModelVersion, uri: str) -> N
                 _REMEDY,
             ) from error
     gap = float(np.abs(found - expected).max()) if found.shape == expected.shape else np.inf
-    if not gap <= TOLERANCE:  # also refuses NaN
+    tolerance = TOLERANCE * max(1.0, float(np.abs(expected).max()))
+    if not gap <= tolerance:  # also refuses NaN
         raise RegistryError(
-            f"embeddings of {name} differ from those of the local model by {gap:.3g}",
-            f"at most {TOLERANCE:g}",
+            f"{_kind(model)}s of {name} differ from those of the local model by {gap:.3g}",
+            f"at most {tolerance:g}",
             _REMEDY,
         )
 
 
-def _probe(model: LoadedModel) -> NDArray[np.uint8]:
+def _kind(model: LoadedModel) -> str:
+    """Say what the model gives."""
+    return "embedding" if model.network.scorer() is None else "pair score"
+
+
+def _probe(model: LoadedModel, folder: Path) -> NDArray[np.uint8] | pd.DataFrame:
+    """Return random images, or for a model that scores pairs all pairs of them, as files."""
     size = model.recipe.image
     shape = (PROBE_IMAGES, size.height, size.width, 3)
-    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    if model.network.scorer() is None:
+        return pixels
+    folder.mkdir()
+    files = [str(folder / f"{number}.png") for number in range(PROBE_IMAGES)]
+    for file, image in zip(files, pixels, strict=True):
+        Image.fromarray(image).save(file)
+    return pd.DataFrame(list(product(files, files)), columns=serving.PAIR_COLUMNS)
 
 
 def _requirements() -> list[str]:

@@ -8,7 +8,7 @@ import pandas as pd
 from mlflow.pyfunc import PythonModel
 
 from reid.methods.model_directory import load_model
-from reid.tracking.serving import embed_input
+from reid.tracking.serving import predict
 
 
 class ReidModel(PythonModel):  # type: ignore[misc]
@@ -23,9 +23,9 @@ class ReidModel(PythonModel):  # type: ignore[misc]
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> Any:
-        """Return normalised embeddings, see `reid.tracking.serving.embed_input`."""
+        """Return embeddings or scores of pairs, see `reid.tracking.serving.predict`."""
         del context, params  # part of MLflow's interface
-        return embed_input(self._model, model_input)
+        return predict(self._model, model_input)
 
 
 mlflow.models.set_model(ReidModel())

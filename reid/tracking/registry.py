@@ -57,7 +57,7 @@ def register_model(
 
     Raises:
         RegistryError: Licence, intended use or a plain mAP is missing, or the stored copy does
-            not give the same embeddings; then no version remains.
+            not give the same numbers; then no version remains.
     """
     model = load_model(folder)
     _require_terms(model.card, intended_use)

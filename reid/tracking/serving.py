@@ -1,4 +1,4 @@
-"""Images in, normalised embeddings out: what a registered model does, and the local one too."""
+"""Images in, embeddings or scores of pairs out: what a registered model does, the local one too."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,11 +16,68 @@ from reid.errors import DataError
 from reid.methods.embedding import best_device, embed_batch
 from reid.methods.model_directory import LoadedModel
 from reid.retrieval.distance import normalise
+from reid.retrieval.features import FloatArray
+from reid.retrieval.pair_scorer import PairScorer
 
 PATH_COLUMN = "path"
+PAIR_COLUMNS = ["query", "gallery"]
 
 
-def embed_input(model: LoadedModel, images: Any) -> NDArray[np.float32]:
+def predict(model: LoadedModel, given: Any) -> FloatArray:
+    """Score the pairs of a data frame with the columns `query` and `gallery`, or embed images.
+
+    Args:
+        given: What `score_input` takes if the model scores pairs, else what `embed_input` takes.
+
+    Raises:
+        DataError: The input is something else, or a file cannot be decoded.
+    """
+    scorer = model.network.scorer()
+    asks_for_scores = isinstance(given, pd.DataFrame) and PATH_COLUMN not in given.columns
+    if scorer is None or not asks_for_scores:
+        return embed_input(model, given)
+    return score_input(model, scorer, given)
+
+
+def score_input(model: LoadedModel, scorer: PairScorer, pairs: pd.DataFrame) -> FloatArray:
+    """Score pairs of image files.
+
+    Args:
+        scorer: The model's.
+        pairs: The columns `query` and `gallery` name image files.
+
+    Returns:
+        [N], a score of each row of the frame; larger means more alike.
+
+    Raises:
+        DataError: A column is missing, or a file cannot be decoded.
+    """
+    if not set(PAIR_COLUMNS) <= set(pairs.columns) or pairs.empty:
+        raise DataError(
+            _frame_facts(pairs),
+            f"image files in columns '{PAIR_COLUMNS[0]}' and '{PAIR_COLUMNS[1]}' for scores, or in "
+            f"a column '{PATH_COLUMN}' for what the scorer compares",
+            "Rename the columns.",
+        )
+    files = pairs[PAIR_COLUMNS].astype(str)
+    size = model.recipe.embed_batch  # what is kept of an image may be a megabyte
+    blocks = (files.iloc[start : start + size] for start in range(0, len(files), size))
+    return np.concatenate([_score_block(model, scorer, block) for block in blocks])
+
+
+def _score_block(model: LoadedModel, scorer: PairScorer, files: pd.DataFrame) -> FloatArray:
+    """Score some pairs, whose images are embedded once each."""
+    places, names = pd.factorize(files.to_numpy().ravel())
+    rows = embed_input(model, pd.DataFrame({PATH_COLUMN: names}))
+    queries, gallery = places.reshape(-1, 2).T
+    scores = np.empty(len(files), np.float32)
+    for query in np.unique(queries):
+        asked = queries == query
+        scores[asked] = scorer.scores(rows[query][None], rows[gallery[asked]])[0]
+    return scores
+
+
+def embed_input(model: LoadedModel, images: Any) -> FloatArray:
     """Embed images as the embed stage does, with unknown camera and view.
 
     Args:
@@ -28,7 +85,8 @@ def embed_input(model: LoadedModel, images: Any) -> NDArray[np.float32]:
             column `path` names image files.
 
     Returns:
-        [N, D], every row of Euclidean length 1.
+        [N, D], every row of Euclidean length 1; of a model that scores pairs, what its scorer
+        compares, as it is.
 
     Raises:
         DataError: The input is something else, or a file cannot be decoded.
@@ -37,7 +95,8 @@ def embed_input(model: LoadedModel, images: Any) -> NDArray[np.float32]:
     blocks = [
         embed_batch(network, model.recipe, _raw_batch(block)) for block in _blocks(model, images)
     ]
-    return normalise(np.concatenate(blocks))
+    rows = np.concatenate(blocks)
+    return normalise(rows) if network.scorer() is None else rows
 
 
 def _blocks(model: LoadedModel, images: Any) -> Iterator[list[NDArray[np.uint8]]]:
@@ -60,11 +119,15 @@ def _blocks(model: LoadedModel, images: Any) -> Iterator[list[NDArray[np.uint8]]
 def _file_names(frame: pd.DataFrame) -> list[str]:
     if PATH_COLUMN not in frame.columns or frame.empty:
         raise DataError(
-            f"a data frame of {len(frame)} rows with columns {', '.join(map(str, frame.columns))}",
+            _frame_facts(frame),
             f"image files in a column '{PATH_COLUMN}'",
             "Rename the column.",
         )
     return [str(path) for path in frame[PATH_COLUMN]]
+
+
+def _frame_facts(frame: pd.DataFrame) -> str:
+    return f"a data frame of {len(frame)} rows with columns {', '.join(map(str, frame.columns))}"
 
 
 def _pixels(images: Any) -> NDArray[np.uint8]:

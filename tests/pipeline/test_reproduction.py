@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 
 from tests.pipeline.conftest import Project
 
-RUNS = ("bot", "transreid", "personvit", "reidmamba")
+RUNS = ("bot", "transreid", "personvit", "reidmamba", "transmatcher")
 PRETRAINED = Path("models/smoke/pretrained/personvit")
 
 
@@ -34,6 +34,17 @@ def test_every_stage_leaves_what_the_graph_promises(reproduced: Project) -> None
         record = json.loads((reproduced.folder / f"registry/smoke/{run}.json").read_text())
         assert record["version"]
     assert (reproduced.folder / "reports/smoke/comparison.html").exists()
+
+
+def test_a_shortlist_has_protocols_of_its_own(reproduced: Project) -> None:
+    results = reproduced.folder / "results/smoke"
+    metrics = json.loads((results / "transmatcher_shortlist.json").read_text())
+    assert 0 < metrics["synth_smoke_a/market_shortlist5/mAP"] <= 1
+    assert not any("/market/" in name or "rerank" in name for name in metrics)
+    card = json.loads((results / "transmatcher_shortlist.card.json").read_text())
+    assert card["synth_smoke_a/market_shortlist5"]["shortlist_by"] == "transreid"
+    table = (reproduced.folder / "reports/smoke/comparison.md").read_text()
+    assert "## synth_smoke_a/market_shortlist5" in table
 
 
 def test_mlflow_shows_parent_and_child(reproduced: Project) -> None:
@@ -96,7 +107,8 @@ def test_nothing_changed_nothing_runs(reproduced: Project) -> None:
 
 def test_the_weight_of_re_ranking_reruns_only_the_scores(reproduced: Project) -> None:
     with edited(reproduced, "lambda: 0.3", "lambda: 0.5"):
-        assert reproduced.changed() == {f"evaluate@{run}" for run in RUNS}
+        scored = {f"evaluate@{run}" for run in RUNS} | {"shortlist@transmatcher_shortlist"}
+        assert reproduced.changed() == scored
         assert set(reproduced.repro("register@bot")) == chain("bot", "evaluate", "register")
         metrics = json.loads((reproduced.folder / "results/smoke/bot.json").read_text())
     assert "synth_smoke_a/market/rerank_k20_6_0.5/mAP" in metrics

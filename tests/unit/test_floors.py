@@ -9,7 +9,17 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FLOORS = [
-    {"compiled", "errors", "files", "progress", "params", "recipe", "study", "workers"},
+    {
+        "compiled",
+        "errors",
+        "files",
+        "progress",
+        "params",
+        "recipe",
+        "study",
+        "study_evaluation",
+        "workers",
+    },
     {"data"},
     {"losses"},
     {"nn"},

@@ -40,6 +40,25 @@ def test_a_run_on_an_unknown_dataset_is_refused(tmp_path: Path) -> None:
         load_study(path)
 
 
+@pytest.mark.parametrize(
+    ("name", "by", "message"),
+    [
+        ("second", "nobody", "has no run 'nobody'"),
+        ("transmatcher", "transreid", "a run and a shortlist 'transmatcher'"),
+        ("second", "bot", "shortlist 'second': bot is not tested on synth_demo_b"),
+    ],
+)
+def test_a_shortlist_needs_two_runs_on_its_test_sets(
+    tmp_path: Path, name: str, by: str, message: str
+) -> None:
+    data = yaml.safe_load(next(p for p in STUDIES if p.stem == "demo").read_text())
+    data["shortlists"] = {name: {"matcher": "transmatcher", "by": by}}
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(data))
+    with pytest.raises(ParamsError, match=message):
+        load_study(path)
+
+
 def test_a_precision_that_no_feature_store_has_is_refused(tmp_path: Path) -> None:
     data = yaml.safe_load(STUDIES[0].read_text())
     data["embeddings"] = {"precision": "int8"}

@@ -22,7 +22,8 @@ GRAPH = StageGraph(
         "train@idkl": ("pretrain@base", "validate@mall"),
         "evaluate@bot": ("train@bot", "validate@mall"),
         "evaluate@idkl": ("train@idkl",),
-        "compare": ("evaluate@bot", "evaluate@idkl"),
+        "shortlist@both": ("evaluate@bot", "train@idkl"),
+        "compare": ("evaluate@bot", "evaluate@idkl", "shortlist@both"),
     }
 )
 
@@ -40,7 +41,7 @@ def test_a_name_has_a_kind_and_an_instance() -> None:
 
 
 def test_the_runs_are_what_is_trained() -> None:
-    assert GRAPH.runs == ("base", "bot", "idkl")
+    assert GRAPH.runs == ("base", "bot", "idkl", "both")
 
 
 def test_everything_is_selected_by_default() -> None:
@@ -80,12 +81,17 @@ def test_an_unknown_run_is_named_with_the_nearest() -> None:
 
 
 def test_a_kind_without_stages_is_an_error() -> None:
-    with pytest.raises(FlowError, match="no stage of kind register among 10 stages"):
+    with pytest.raises(FlowError, match="no stage of kind register among 11 stages"):
         GRAPH.select(["register"])
 
 
 def test_below_a_stage_is_all_that_reads_from_it() -> None:
-    assert GRAPH.with_downstream(["train@bot"]) == {"train@bot", "evaluate@bot", "compare"}
+    assert GRAPH.with_downstream(["train@bot"]) == {
+        "train@bot",
+        "evaluate@bot",
+        "shortlist@both",
+        "compare",
+    }
     assert GRAPH.with_downstream(["elsewhere"]) == set()
 
 

@@ -69,6 +69,7 @@ runs:
   two:
     <<: *run
     overrides: {rate: 20, mode: plain}
+shortlists: {}
 embeddings: {}
 evaluation: {}
 registration: {intended_use: None.}

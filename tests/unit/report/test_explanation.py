@@ -5,17 +5,8 @@ import pytest
 from PIL import Image, ImageColor
 
 from reid.methods.explanation import Matches
-from reid.report.explanation import (
-    CAPTION,
-    GAP,
-    PARTS,
-    PIXELS,
-    TITLE,
-    Shown,
-    draw_attention,
-    draw_correspondences,
-    draw_parts,
-)
+from reid.report.explanation import PARTS, draw_attention, draw_correspondences, draw_parts
+from reid.report.page import CAPTION, GAP, PIXELS, TITLE, Shown, ShownPair
 
 GREY = np.full((64, 32, 3), 128, np.uint8)
 
@@ -78,12 +69,28 @@ def test_a_patch_has_the_colour_of_its_part(tmp_path: Path) -> None:
 def test_a_line_joins_two_matching_patches(tmp_path: Path) -> None:
     found = Matches(np.array([[0, 0]]), np.array([[0, 1]]), np.array([0.9], np.float32))
     none = Matches(np.zeros((0, 2), int), np.zeros((0, 2), int), np.zeros(0, np.float32))
-    pair = (shown(2)[0], shown(2)[1])
-    draw_correspondences([pair, pair], [found, none], (4, 2), tmp_path / "m.png", "run on data")
-    page = opened(tmp_path / "m.png")[TITLE : TITLE + 300]
+    pair = ShownPair(*shown(2), "one pair")
+    path = tmp_path / "m.png"
+    draw_correspondences([pair, pair], [found, none], (4, 2), path, "run on data", "lines")
+    page = opened(path)[TITLE : TITLE + 300]
     between = page[:, GAP + 150 + 2 : GAP + 150 + 60]
     coloured = np.ptp(between, axis=2) > 60
     assert coloured.any(axis=0).all()
     assert np.flatnonzero(coloured.any(axis=1)).max() < 300 / 4
     second = page[:, GAP + 364 + 2 * GAP + 150 + 2 : GAP + 364 + 2 * GAP + 150 + 60]
     assert (second > 250).all()
+
+
+@pytest.mark.parametrize("centre", [0.5, 0.0])
+def test_an_end_is_in_the_middle_of_what_a_patch_sees(tmp_path: Path, centre: float) -> None:
+    found = Matches(np.array([[2, 1]]), np.array([[0, 0]]), np.array([0.9], np.float32))
+    path = tmp_path / "m.png"
+    pair = ShownPair(*shown(2), "one pair")
+    draw_correspondences([pair], [found], (4, 2), path, "run on data", "lines", centre)
+    page = opened(path)[TITLE : TITLE + 300, GAP : GAP + 2 * 150 + 64]
+    coloured = np.ptp(page[:, :150], axis=2) > 60
+    assert np.flatnonzero(coloured.any(axis=0))[0] == pytest.approx((1 + centre) * 75 - 4, abs=2)
+    in_second = np.ptp(page[:, 150 + 64 :], axis=2) > 60
+    assert np.flatnonzero(in_second.any(axis=1))[0] >= 1
+    last = max((0 + centre) * 75, 4) + 4
+    assert np.flatnonzero(in_second.any(axis=0))[-1] == pytest.approx(last, abs=2)

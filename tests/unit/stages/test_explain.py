@@ -13,9 +13,10 @@ import yaml
 from PIL import Image
 
 from reid.data.manifest import Manifest
-from reid.errors import ParamsError
+from reid.errors import DataError, ParamsError
 from reid.methods.base import DataFacts
-from reid.methods.model_directory import ModelCard, save_model
+from reid.methods.embedding import embed_batch
+from reid.methods.model_directory import ModelCard, load_model, save_model
 from reid.methods.registry import build_network, load_recipe
 from reid.pretrain.distillation import build_distillation
 from reid.pretrain.parent import BACKBONE_FILE
@@ -29,11 +30,18 @@ from reid.pretrain.recipe import load_pretrain_recipe
 from reid.stages import explain as stage
 from reid.stages.data import build_dataset
 from reid.stages.explain import Wanted, explain
-from reid.stages.explained_images import Chosen, altered, choose_pairs, rows_to_explain
+from reid.stages.explained_images import (
+    Chosen,
+    altered,
+    choose_pairs,
+    open_scene,
+    rows_to_explain,
+)
 
 PARAMS = Path(__file__).parents[3] / "params"
 LABELLED, UNLABELLED = "synth_smoke_a", "synth_smoke_bags"
 PICTURES = {"attention.png", "parts.png", "correspondences.png"}
+OF_PAIRS = {"contributions.png", "correspondences.png"}
 SMALL = Wanted(images=4, parts=3)
 
 
@@ -73,8 +81,8 @@ def project(built: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return built
 
 
-def save_run(run: str, method: str, **facts: Any) -> Path:
-    recipe = load_recipe(PARAMS / "methods" / method / "smoke.yaml")
+def save_run(run: str, method: str, model: dict[str, Any] | None = None, **facts: Any) -> Path:
+    recipe = load_recipe(PARAMS / "methods" / method / "smoke.yaml", {"model": model or {}})
     torch.manual_seed(0)
     cameras = Manifest.load(Path("data") / LABELLED / "manifest.parquet").train_cameras
     card = {
@@ -134,8 +142,8 @@ def pretrain_card(**facts: Any) -> PretrainCard:
     )
 
 
-def record(folder: Path) -> dict[str, Any]:
-    for name in PICTURES:
+def record(folder: Path, pictures: set[str] = PICTURES) -> dict[str, Any]:
+    for name in pictures:
         with Image.open(folder / name) as page:
             page.load()
     found: dict[str, Any] = json.loads((folder / "explain.json").read_text(encoding="utf-8"))
@@ -191,6 +199,61 @@ def test_a_network_without_patches_is_refused(project: Path) -> None:
     save_run("bot", "bot")
     with pytest.raises(ParamsError, match=r"bot: a network of method bot has no patch tokens; ex"):
         explain("bot", SMALL)
+
+
+def test_the_scores_of_a_run_are_explained_beside_look_alikes(project: Path) -> None:
+    folder = save_run("transmatcher", "transmatcher")
+    explain(str(folder), Wanted(images=4))
+    found = record(Path("reports/smoke/explain/transmatcher"), OF_PAIRS)
+    assert (found["method"], found["dataset"]) == ("transmatcher", LABELLED)
+    assert "parts" not in found
+    assert [pair["relation"] for pair in found["pairs"]] == ["same person", "another person"] * 2
+    for same, other in zip(found["pairs"][::2], found["pairs"][1::2], strict=True):
+        assert same["images"][0] == other["images"][0]
+        people = [image["person_id"] for image in (*same["images"], other["images"][1])]
+        assert people[0] == people[1] != people[2]
+        assert same["strangers_score"] == other["strangers_score"]
+    model = load_model(folder)
+    scene = open_scene(LABELLED, 2, stage.COMPARED, 0)
+    raw = scene.batch(model.recipe.image, ())
+    assert found["compared_images"] == len(raw.images)
+    rows = embed_batch(model.network, model.recipe, raw)
+    scorer = model.network.scorer()
+    assert scorer is not None
+    scores = scorer.scores(rows[:1], rows)[0]
+    people = [scene.facts(image)["person_id"] for image in scene.shown + scene.others]
+    others = scores[[person != people[0] for person in people]]
+    expected = [scores[1], others.max()]
+    assert [pair["score"] for pair in found["pairs"][:2]] == pytest.approx(expected, abs=2e-4)
+
+
+def test_scores_of_unknown_people_are_explained_with_altered_copies(project: Path) -> None:
+    folder = save_run("transmatcher", "transmatcher")
+    for out in ("out/a", "out/b"):
+        explain(str(folder), Wanted(UNLABELLED, images=4, folder=Path(out)))
+    found = record(Path("out/a"), OF_PAIRS)
+    assert [pair["relation"] for pair in found["pairs"]] == ["altered copy"] * 2
+    for name in (*OF_PAIRS, "explain.json"):
+        assert Path("out/a", name).read_bytes() == Path("out/b", name).read_bytes()
+
+
+def test_pairs_have_no_parts(project: Path) -> None:
+    folder = save_run("transmatcher", "transmatcher")
+    with pytest.raises(ParamsError, match=r"--parts 6 for transmatcher, which scores pairs .* out"):
+        explain(str(folder), Wanted(parts=6))
+
+
+def test_a_matching_without_maxima_is_refused(project: Path) -> None:
+    folder = save_run("softmax", "transmatcher", {"pooling": "softmax"})
+    with pytest.raises(ParamsError, match=r"softmax: its scores are no sums over the best matches"):
+        explain(str(folder), Wanted())
+
+
+def test_strangers_are_needed(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = save_run("transmatcher", "transmatcher")
+    monkeypatch.setattr(stage, "COMPARED", 2)
+    with pytest.raises(DataError, match=f"{LABELLED}: images of one person only; expected other"):
+        explain(str(folder), Wanted(images=2))
 
 
 def test_an_unknown_model_is_named_with_the_nearest(project: Path) -> None:

@@ -13,6 +13,7 @@ from reid.methods.base import DataFacts, EmbeddingNetwork, Method
 from reid.methods.model_directory import LoadedModel, ModelCard, load_model, save_model
 from reid.methods.registry import METHODS
 from reid.recipe import ImageRecipe, OptimiserRecipe, Recipe
+from tests.unit.methods.transmatcher.tiny import recipe, settled
 
 MakeModel = Callable[..., Path]
 
@@ -73,6 +74,25 @@ def make_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeModel:
         return folder
 
     return make
+
+
+@pytest.fixture
+def make_pair_model(tmp_path: Path) -> MakeModel:
+    """Return a function that writes the model directory of a run that scores pairs."""
+
+    def make(run: str, study: str = "pairs") -> Path:
+        folder = tmp_path / study / run
+        folder.mkdir(parents=True)
+        card = {**_card(run, study, 0), "method": "transmatcher"}
+        save_model(folder, settled(), recipe(), ModelCard.model_validate(card))
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def pairs(make_pair_model: MakeModel) -> LoadedModel:
+    return load_model(make_pair_model("tiny"))
 
 
 @pytest.fixture

@@ -7,8 +7,11 @@ from typing import Any
 import mlflow.artifacts
 import mlflow.pyfunc
 import numpy as np
+import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from reid.errors import RegistryError
 from reid.methods.model_directory import load_model
@@ -200,3 +203,43 @@ def test_a_user_loads_the_champion_by_name(make_model: MakeModel, mlruns: Path) 
     with using(mlruns):
         rows = mlflow.pyfunc.load_model("models:/predict.synth@champion").predict(pixels)
     np.testing.assert_array_equal(rows, serving.embed_input(load_model(folder), pixels))
+
+
+def test_a_user_scores_pairs_with_a_registered_model(
+    make_pair_model: MakeModel, mlruns: Path, tmp_path: Path
+) -> None:
+    folder = make_pair_model("transmatcher", "scores")
+    record = register(folder, 0.5, mlruns)
+    logged = open_client(mlruns).get_logged_model(record["model_id"])
+    assert logged.model_type == "person re-identification pair score"
+    files = [str(tmp_path / f"{name}.png") for name in "ab"]
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 20, 10, 3), dtype=np.uint8)
+    for file, image in zip(files, pixels, strict=True):
+        Image.fromarray(image).save(file)
+    frame = pd.DataFrame({"query": files, "gallery": files[::-1]})
+    with using(mlruns):
+        copy = mlflow.pyfunc.load_model("models:/scores.synth@champion")
+    model = load_model(folder)
+    np.testing.assert_array_equal(copy.predict(frame), serving.predict(model, frame))
+    np.testing.assert_array_equal(copy.predict(pixels), serving.embed_input(model, pixels))
+
+
+def test_a_copy_that_scores_otherwise_is_taken_back(
+    make_pair_model: MakeModel, mlruns: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its maps are the same, so that only the scores tell."""
+    folder = make_pair_model("transmatcher", "otherwise")
+    honest = mlflow.artifacts.download_artifacts
+
+    def damage(*arguments: Any, **names: Any) -> str:
+        copy = Path(honest(*arguments, **names))
+        (weights,) = copy.rglob("model.safetensors")
+        state = load_file(weights)
+        state["matcher.decoder.norm.bias"] += 0.01
+        save_file(state, weights)
+        return str(copy)
+
+    monkeypatch.setattr("mlflow.artifacts.download_artifacts", damage)
+    with pytest.raises(RegistryError, match=r"pair scores of .* of the local model by 0\.01"):
+        register(folder, 0.5, mlruns)
+    assert not open_client(mlruns).search_model_versions("name='otherwise.synth'")
