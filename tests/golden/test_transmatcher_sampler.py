@@ -4,6 +4,7 @@ The pack says what stands for each shuffle; a stand-in that is not known here fa
 """
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from safetensors.numpy import load_file
 
 from reid.data.samplers.graph import ImageCycles, graph_batches, nearest_classes
 
+ROOT = Path(os.environ.get("REID_GOLDEN", Path(__file__).parent / "packs"))
 SHUFFLES = {"identity": lambda images: None, "reverse": list.reverse}
 
 
@@ -30,11 +32,22 @@ class Pack:
         return found
 
 
-@pytest.fixture(scope="module")
-def pack(golden_root: Path) -> Pack:
-    folder = golden_root / "transmatcher"
-    facts = json.loads((folder / "pack.json").read_text(encoding="utf-8"))["graph_sampler"]
-    return Pack(facts, load_file(folder / "tensors.safetensors")["gs.distance"])
+def _facts(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _paths() -> list[Path]:
+    return [path for path in sorted(ROOT.glob("*/pack.json")) if "graph_sampler" in _facts(path)]
+
+
+@pytest.fixture(params=_paths(), ids=lambda path: path.parent.name)
+def pack(request: pytest.FixtureRequest) -> Pack:
+    tensors = load_file(request.param.with_name("tensors.safetensors"))
+    return Pack(_facts(request.param)["graph_sampler"], tensors["gs.distance"])
+
+
+def test_packs_are_there() -> None:
+    assert _paths()
 
 
 def test_every_epoch_has_the_published_batches(pack: Pack) -> None:
