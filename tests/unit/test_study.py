@@ -45,7 +45,7 @@ def test_a_run_on_an_unknown_dataset_is_refused(tmp_path: Path) -> None:
     [
         ("second", "nobody", "has no run 'nobody'"),
         ("transmatcher", "transreid", "a run and a shortlist 'transmatcher'"),
-        ("second", "bot", "shortlist 'second': bot is not tested on synth_demo_b"),
+        ("second", "reidmamba", "reidmamba is not tested on synth_demo_b"),
     ],
 )
 def test_a_shortlist_needs_two_runs_on_its_test_sets(

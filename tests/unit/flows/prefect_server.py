@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -44,6 +45,8 @@ class Server:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                # shells without job control start what runs in the background deaf to it
+                preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
                 text=True,
             )
         self.programs.append(program)
