@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import httpx
@@ -45,8 +44,6 @@ class Server:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                # shells without job control start what runs in the background deaf to it
-                preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
                 text=True,
             )
         self.programs.append(program)
