@@ -1,7 +1,7 @@
 """Run a trained network over images: the embed stage's loop."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -45,6 +45,28 @@ def embed_images(
         done += len(block)
         advance(done, len(table))
     return done / max(seconds, 1e-9)
+
+
+def embed_parts(
+    network: EmbeddingNetwork, recipe: Recipe, parts: Iterable[Batch], count: int
+) -> NDArray[np.float32]:
+    """Embed images that come in parts of one forward pass each, by the network in its mode.
+
+    Args:
+        parts: As decoded; each is moved to where the network is.
+        count: Number N of their images.
+
+    Returns:
+        The features of all images, in order, not normalised [N, D].
+    """
+    device = next(network.parameters()).device
+    rows = np.empty((count, network.feature_size), np.float32)  # of some methods gigabytes, once
+    done = 0
+    for raw in parts:
+        block = embed_batch(network, recipe, Batch(*(t.to(device) for t in raw)))
+        rows[done : done + len(block)] = block
+        done += len(block)
+    return rows
 
 
 @torch.inference_mode()

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from reid.data.images import Batch
 from reid.errors import DataError
-from reid.methods.embedding import best_device, embed_batch
+from reid.methods.embedding import best_device, embed_parts
 from reid.methods.pair_explanation import PairModel, PairView, explain_pair, mean_maxima
 from reid.report.contributions import draw_contributions
 from reid.report.explanation import draw_correspondences
@@ -88,11 +86,9 @@ def _rows(model: PairModel, raw: Batch) -> FloatArray:
     recipe, device = model.loaded.recipe, best_device()
     network = model.loaded.network.to(device).eval()
     size = recipe.embed_batch
-    parts = [
-        Batch(*(fact[start : start + size].to(device) for fact in raw))
-        for start in range(0, len(raw.images), size)
-    ]
-    return np.concatenate([embed_batch(network, recipe, part) for part in parts])
+    starts = range(0, len(raw.images), size)
+    parts = (Batch(*(fact[start : start + size] for fact in raw)) for start in starts)
+    return embed_parts(network, recipe, parts, len(raw.images))
 
 
 def _look_at(model: PairModel, scene: Scene, rows: FloatArray, number: int) -> list[_Scored]:

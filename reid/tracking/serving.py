@@ -13,7 +13,7 @@ from PIL import Image
 from reid.data.images import TEST_RESAMPLING, Batch, read_image
 from reid.data.storage.folder import FolderStorage
 from reid.errors import DataError
-from reid.methods.embedding import best_device, embed_batch
+from reid.methods.embedding import best_device, embed_parts
 from reid.methods.model_directory import LoadedModel
 from reid.retrieval.distance import normalise
 from reid.retrieval.features import FloatArray
@@ -91,22 +91,19 @@ def embed_input(model: LoadedModel, images: Any) -> FloatArray:
     Raises:
         DataError: The input is something else, or a file cannot be decoded.
     """
+    items = _file_names(images) if isinstance(images, pd.DataFrame) else _pixels(images)
     network = model.network.to(best_device()).eval()
-    blocks = [
-        embed_batch(network, model.recipe, _raw_batch(block)) for block in _blocks(model, images)
-    ]
-    rows = np.concatenate(blocks)
+    rows = embed_parts(network, model.recipe, _parts(model, items), len(items))
     return normalise(rows) if network.scorer() is None else rows
 
 
-def _blocks(model: LoadedModel, images: Any) -> Iterator[list[NDArray[np.uint8]]]:
-    """Yield resized images [height, width, 3], at most one forward pass of them at a time."""
+def _parts(model: LoadedModel, items: list[str] | NDArray[np.uint8]) -> Iterator[Batch]:
+    """Yield resized images, at most one forward pass of them at a time."""
     size = model.recipe.image
     files = FolderStorage(Path())  # relative names are those of the process; absolute ones stay
-    items = _file_names(images) if isinstance(images, pd.DataFrame) else _pixels(images)
     for start in range(0, len(items), model.recipe.embed_batch):
         block = items[start : start + model.recipe.embed_batch]
-        yield [
+        resized = [
             read_image(files, item, size.height, size.width, TEST_RESAMPLING)
             if isinstance(item, str)
             else np.asarray(
@@ -114,6 +111,7 @@ def _blocks(model: LoadedModel, images: Any) -> Iterator[list[NDArray[np.uint8]]
             )
             for item in block
         ]
+        yield _raw_batch(resized)
 
 
 def _file_names(frame: pd.DataFrame) -> list[str]:
@@ -145,5 +143,4 @@ def _pixels(images: Any) -> NDArray[np.uint8]:
 def _raw_batch(images: list[NDArray[np.uint8]]) -> Batch:
     pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
     unknown = torch.full((len(images),), -1, dtype=torch.int64)
-    batch = Batch(pixels, unknown, unknown, unknown, torch.zeros_like(unknown))
-    return Batch(*(part.to(best_device()) for part in batch))
+    return Batch(pixels, unknown, unknown, unknown, torch.zeros_like(unknown))

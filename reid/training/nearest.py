@@ -5,13 +5,12 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from reid.data.images import Batch, ImageTable
+from reid.data.images import ImageTable
 from reid.data.samplers.graph import IntArray, nearest_classes
 from reid.methods.base import EmbeddingNetwork
-from reid.methods.embedding import embed_batch
+from reid.methods.embedding import embed_parts
 from reid.recipe import Recipe
 from reid.retrieval.distance import normalise
-from reid.retrieval.features import FloatArray
 
 _BLOCK = 64  # images that are compared with all others at once
 
@@ -33,7 +32,10 @@ def nearest_images(
         Of each image the `count` nearest others, nearest first, as places in `chosen` [C, count].
     """
     with _inferring(network):
-        rows = _rows(network, recipe, table, chosen)
+        size = recipe.embed_batch
+        blocks = (list(chosen[i : i + size]) for i in range(0, len(chosen), size))
+        parts = (table.__getitems__(block) for block in blocks)
+        rows = embed_parts(network, recipe, parts, len(chosen))
         scorer = network.scorer()
         if scorer is None:
             rows = normalise(rows)
@@ -44,18 +46,6 @@ def nearest_images(
             anchors = np.arange(start, start + len(block))
             found[start : start + len(block)] = nearest_classes(-alike, anchors, count)
         return found
-
-
-def _rows(
-    network: EmbeddingNetwork, recipe: Recipe, table: ImageTable, chosen: Sequence[int]
-) -> FloatArray:
-    device = next(network.parameters()).device
-    rows = np.empty((len(chosen), network.feature_size), np.float32)
-    for start in range(0, len(chosen), recipe.embed_batch):
-        raw = table.__getitems__(list(chosen[start : start + recipe.embed_batch]))
-        block = embed_batch(network, recipe, Batch(*(t.to(device) for t in raw)))
-        rows[start : start + len(block)] = block
-    return rows
 
 
 @contextmanager
