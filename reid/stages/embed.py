@@ -1,6 +1,5 @@
 """Stage `embed@<run>`: the features of every test set of a run."""
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +7,13 @@ from reid.data.images import TEST_RESAMPLING, ImageTable, image_facts
 from reid.data.manifest import Manifest
 from reid.files import whole_folder
 from reid.methods.embedding import best_device, embed_images
-from reid.methods.model_directory import LoadedModel, load_model
+from reid.methods.model_directory import WEIGHTS_FILE, LoadedModel, load_model
 from reid.progress import progress
 from reid.retrieval.embeddings import new_features
 from reid.stages.feature_store import make_embeddings, rows_to_embed
 from reid.stages.paths import embeddings_folder, manifest_file, model_folder, open_images
 from reid.study import Study, load_study
+from reid.tracking.digest import sha256
 
 
 def embed_run(name: str) -> None:
@@ -50,13 +50,12 @@ def _embed_dataset(
 def _card(
     dataset: str, manifest: Manifest, model: LoadedModel, folder: Path, speed: float
 ) -> dict[str, Any]:
-    weights = (folder / "model.safetensors").read_bytes()
     device = best_device().type
     scorer = model.network.scorer()
     return {
         "dataset": dataset,
         "manifest_digest": manifest.digest,
-        "model_digest": hashlib.sha256(weights).hexdigest(),
+        "model_digest": sha256(folder / WEIGHTS_FILE),
         "method": model.card.method,
         "run": model.card.run,
         "train_dataset": model.card.train_dataset,

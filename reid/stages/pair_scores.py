@@ -1,6 +1,5 @@
 """Distances of a run whose model scores pairs of images: all of them, before the evaluation."""
 
-import hashlib
 import shutil
 import time
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from reid.retrieval.pair_source import ScoreSource, distance_matrix
 from reid.retrieval.space import MatrixSpace
 from reid.stages.paths import model_folder, scores_file
 from reid.study import Study
+from reid.tracking.digest import sha256
 
 PAIR_DISTANCE = "1 - sigmoid(pair score / 10)"
 
@@ -56,7 +56,7 @@ def pair_scorer(study: Study, run: str, embeddings: Embeddings) -> PairScorer:
 
     folder = model_folder(study.study, run)
     model = load_model(folder)
-    found = hashlib.sha256((folder / WEIGHTS_FILE).read_bytes()).hexdigest()
+    found = sha256(folder / WEIGHTS_FILE)
     made_by = embeddings.card.get("model_digest")
     wanted = study.evaluation
     scorer = model.network.scorer(wanted.pairs.precision, wanted.device)
