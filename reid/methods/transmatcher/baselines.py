@@ -3,6 +3,8 @@
 They share the backbone and are trained alike; there is no published code of them.
 """
 
+from abc import abstractmethod
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -21,9 +23,9 @@ class Baseline(PairMatcher):
         self.shape, self.symmetric = shape, True
         self.norm = nn.BatchNorm1d(1)
 
+    @abstractmethod
     def raw_scores(self, queries: Tensor, gallery: Tensor) -> Tensor:
         """Return [q, k] before the norm."""
-        raise NotImplementedError
 
     def score(self, queries: Tensor, gallery: Tensor) -> Tensor:
         """Return the scores [q, k] of what is kept of q and of k images."""
@@ -69,9 +71,9 @@ class CellMatcher(Baseline):
                 rows.append(self.meet(one, gallery))
         return torch.stack(rows)
 
+    @abstractmethod
     def meet(self, queries: Tensor, gallery: Tensor) -> Tensor:
         """Return the raw score [n] of n pairs of cells [n, L, d]."""
-        raise NotImplementedError
 
 
 class ConcatenationMatcher(CellMatcher):
