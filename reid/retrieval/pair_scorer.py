@@ -57,7 +57,7 @@ class MatchingLayer:
 
 
 def score_distances(scores: FloatArray) -> FloatArray:
-    """Turn scores into distances in [0, 1]: 1 - sigmoid(score / 10).
+    """Turn scores into distances in [0, 1]: 1 - sigmoid(score / SCORE_SCALE).
 
     Source: TransMatcher (arXiv 2105.14432), its evaluation. Float64 inside, so that large scores
     keep their order up to the rounding of float32.

@@ -51,13 +51,13 @@ def distance_matrix(scores: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True, eq=False)
 class LiftedSource:
-    """Distances in [0, 1] with temporal lifting: 1 + alpha - (weight + alpha) (1 - distance).
+    """Distances in [0, 1 + alpha] of temporal lifting: 1 + alpha - (weight + alpha) (1 - distance).
 
     The companions of a query may be any other queries, so that all distances are held at once: 12
     bytes for each pair of a query and a gallery image.
 
     Args:
-        source: Of the distances.
+        source: Of the distances before lifting, in [0, 1].
         camera_ids: Of all rows [N].
         seconds: Of all rows, on one clock [N].
         params: Of the lifting.

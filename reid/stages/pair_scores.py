@@ -13,7 +13,7 @@ from reid.progress import progress
 from reid.retrieval.embeddings import Embeddings
 from reid.retrieval.evaluate import Scored, known_rows
 from reid.retrieval.features import IntArray
-from reid.retrieval.pair_scorer import PairScorer
+from reid.retrieval.pair_scorer import SCORE_SCALE, PairScorer
 from reid.retrieval.pair_scoring import estimate, score_matrix
 from reid.retrieval.pair_source import ScoreSource, distance_matrix
 from reid.retrieval.space import MatrixSpace
@@ -21,7 +21,7 @@ from reid.stages.paths import model_folder, scores_file
 from reid.study import Study
 from reid.tracking.digest import sha256
 
-PAIR_DISTANCE = "1 - sigmoid(pair score / 10)"
+PAIR_DISTANCE = f"1 - sigmoid(pair score / {SCORE_SCALE:g})"
 
 
 @contextmanager
