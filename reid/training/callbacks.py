@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,11 +22,15 @@ class MetricSink(Protocol):
 
 
 class History(Callback):
-    """Keep the epoch means of all losses; they survive a resume."""
+    """Keep the epoch means of all losses, and the learning rate; they survive a resume.
 
-    def __init__(self, sink: MetricSink) -> None:
+    Args:
+        rate: Returns the learning rate of now, without the factors of single parameters.
+    """
+
+    def __init__(self, sink: MetricSink, rate: Callable[[], float]) -> None:
         self.rows: list[dict[str, float]] = []
-        self._sink = sink
+        self._sink, self._rate = sink, rate
         self._started = time.monotonic()
 
     @override
@@ -35,9 +40,8 @@ class History(Callback):
     @override
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         losses = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
-        rate = trainer.optimizers[0].param_groups[0]["lr"]
         epoch = trainer.current_epoch + 1
-        row = {"learning_rate": rate, **losses}
+        row = {"learning_rate": self._rate(), **losses}
         self.rows.append({"epoch": float(epoch), **row})
         seconds = time.monotonic() - self._started
         self._sink.log_epoch(epoch, {**row, "epoch_seconds": seconds})

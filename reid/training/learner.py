@@ -26,6 +26,7 @@ class Learner(LightningModule):
 
     Attributes:
         adaptive: For the schedule `adaptive`, which somebody must tell the loss of every epoch.
+        learning_rate: That of now, without the factors of biases and of the backbone.
     """
 
     def __init__(self, network: EmbeddingNetwork, recipe: Recipe, seed: int) -> None:
@@ -33,6 +34,7 @@ class Learner(LightningModule):
         self.network = network
         self._recipe, self._seed = recipe, seed
         schedule, rate = recipe.schedule, recipe.optimiser.learning_rate
+        self.learning_rate = rate
         by_iteration = schedule.name == "iteration_cosine"
         self._cosine = IterationCosine(schedule, rate) if by_iteration else None
         self.adaptive = AdaptiveStep(schedule, rate) if schedule.name == "adaptive" else None
@@ -96,5 +98,6 @@ class Learner(LightningModule):
         return losses["loss"]
 
     def _set_rates(self, rate: Callable[[float], float]) -> None:
+        self.learning_rate = rate(self._recipe.optimiser.learning_rate)
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = rate(group["base_rate"])

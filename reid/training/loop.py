@@ -48,8 +48,8 @@ def fit(
     """
     require_precision(recipe.precision)
     checkpoints.mkdir(parents=True, exist_ok=True)
-    history = History(sink)
     learner = Learner(network, recipe, seed)
+    history = History(sink, lambda: learner.learning_rate)
     ends = [] if learner.adaptive is None else [AdaptiveEnd(learner.adaptive)]
     trainer = make_trainer(
         recipe.schedule.epochs,

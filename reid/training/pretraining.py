@@ -90,7 +90,12 @@ class Pretrainer(LightningModule):
 
     All that is random in a step follows from seed, epoch and step, so that a run which resumes
     continues exactly as if it had never stopped.
+
+    Attributes:
+        learning_rate: That of the last step.
     """
+
+    learning_rate: float
 
     def __init__(self, distillation: SelfDistillation, recipe: PretrainRecipe, seed: int) -> None:
         super().__init__()
@@ -118,8 +123,9 @@ class Pretrainer(LightningModule):
     @override
     def on_train_batch_start(self, batch: RawViews, batch_idx: int) -> None:
         step = self.trainer.global_step
+        self.learning_rate = float(self._steps.learning_rate[step])
         for group in self.trainer.optimizers[0].param_groups:
-            group["lr"] = float(self._steps.learning_rate[step])
+            group["lr"] = self.learning_rate
             if group["name"] == "decayed":
                 group["weight_decay"] = float(self._steps.weight_decay[step])
         # stochastic depth draws from the global generator
@@ -218,7 +224,8 @@ def pretrain(
     # refuses here, before other processes are started, what it would refuse in all of them
     ShuffledBatchSampler(len(table), recipe.batch, seed, 0, 0, devices)
     checkpoints.mkdir(parents=True, exist_ok=True)
-    history = History(sink)
+    pretrainer = Pretrainer(distillation, recipe, seed)
+    history = History(sink, lambda: pretrainer.learning_rate)
     keep = _KeepBackbone(checkpoints / KEPT, recipe)
     callbacks: list[Callback] = [history, keep, AtomicCheckpoint(checkpoints)]
     # without masks the prototypes of patches, if they are apart, get no gradient
@@ -227,7 +234,7 @@ def pretrain(
     trainer = make_trainer(recipe.epochs, recipe.precision, callbacks, devices, strategy)
     last = checkpoints / LAST_CHECKPOINT
     trainer.fit(
-        Pretrainer(distillation, recipe, seed),
+        pretrainer,
         datamodule=_Loaders(table, recipe, seed),
         ckpt_path=last if last.exists() else None,
         weights_only=True,

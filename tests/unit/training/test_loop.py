@@ -267,6 +267,30 @@ def test_each_part_has_a_limit_of_its_own(table: ImageTable, tmp_path: Path) -> 
         assert float(moved.norm()) == pytest.approx(rate * 1e-3, rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        {"epochs": 4, "warmup_epochs": 2},
+        {"name": "iteration_cosine", "epochs": 4, "warmup_iterations": 2, "cosine_epochs": 3},
+        {"name": "adaptive", "epochs": 3, "warmup_epochs": 2},
+    ],
+    ids=lambda schedule: schedule.get("name", "cosine"),
+)
+def test_the_history_shows_the_rate_without_factors(
+    table: ImageTable, tmp_path: Path, schedule: dict[str, object]
+) -> None:
+    rates = []
+    for factor in (1.0, 0.1):
+        optimiser = {"learning_rate": 0.05, "backbone_factor": factor}
+        chosen = recipe(
+            sampler={"identities": 4, "images": 5}, optimiser=optimiser, schedule=schedule
+        )
+        history = fit(Scored(), chosen, table, LABELS, 7, tmp_path / str(factor), Sink())
+        rates.append([row["learning_rate"] for row in history])
+    assert rates[0] == rates[1]
+    assert max(rates[0]) > 0.02
+
+
 class Scripted(Small):
     """Says of every epoch that its loss is so much; an epoch is one batch here."""
 
