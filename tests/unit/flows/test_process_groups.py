@@ -17,10 +17,12 @@ from tests.unit.flows.watching import alive, wait_until
 # a command with a child of its own, both deaf to nothing; it names them and then waits
 NEST = "sleep 600 & echo $$ $!; wait"
 STARTER = """\
-import sys
+import signal, sys
 from pathlib import Path
 from flows.processes import ProcessGroups
 
+# shells without job control start what runs in the background deaf to it
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with ProcessGroups(Path.cwd()) as groups:
     groups.run(["sh", "-c", sys.argv[1]], lambda line: print(line, flush=True))
 """
