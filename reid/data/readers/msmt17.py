@@ -71,20 +71,28 @@ def is_msmt17(paths: Sequence[str]) -> bool:
     return any(any_named(paths, name, NAME) for pair in FOLDERS.values() for name in pair)
 
 
-def read_msmt17(storage: Storage, *, use_val: bool = True) -> Reading:
+def read_msmt17(storage: Storage, *, use_val: bool = True, use_test: bool = False) -> Reading:
     """Read files in one of the layouts of MSMT17; `variant` of the rows says which.
 
     Args:
         storage: Folder or archive that holds the two image folders and the four lists, or the
             three folders of the copy in the style of Market-1501, here or further down.
         use_val: Train on the images of `list_val.txt` too, as most published numbers do.
+        use_test: Train on queries and gallery too, which leaves nothing to test on: for tests on
+            other data sets (Liao and Shao, arXiv 2105.14432, "MSMT17 all").
 
     Raises:
         DataError: A folder, a list or a listed image is missing, a list is damaged, or a split is
             empty.
         ParamsError: `use_val` is off for the copy in the style of Market-1501, which does not say
-            which images are for validation.
+            which images are for validation, or while `use_test` is on.
     """
+    if use_test and not use_val:
+        raise ParamsError(
+            f"{storage.root}: use_test is on and use_val is off",
+            "use_val: true, as all images are to train on",
+            "Correct one of the options.",
+        )
     paths = storage.files()
     variant = _find_variant(storage, paths)
     home = find_home(storage, paths, MARKERS[variant])
@@ -100,10 +108,12 @@ def read_msmt17(storage: Storage, *, use_val: bool = True) -> Reading:
         rows, ignored = _sort_listed(storage, paths, home, variant, use_val)
     splits = ("train", "query", "gallery") if use_val else tuple(LISTS.values())
     require_splits(rows, storage, splits, LIKE[variant])
+    if use_test:
+        rows = [replace(row, split="train") for row in rows]
     return Reading(
         layout=LAYOUT,
         parser_version=PARSER_VERSION,
-        benchmark=LAYOUT if use_val else f"{LAYOUT}_no_val",
+        benchmark=f"{LAYOUT}_all" if use_test else LAYOUT if use_val else f"{LAYOUT}_no_val",
         rows=tuple(rows),
         ignored=tuple(ignored),
         camera_count=CAMERA_COUNT,

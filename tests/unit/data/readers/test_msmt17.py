@@ -246,6 +246,30 @@ def test_market_style_is_read_by_name(tmp_path: Path) -> None:
         read(tmp_path, use_val=False)
 
 
+@versions
+def test_all_images_may_be_trained_on(tmp_path: Path, variant: str) -> None:
+    reading = read_msmt17(open_storage(make(tmp_path, variant)), use_test=True)
+    assert (reading.benchmark, reading.layout) == ("msmt17_all", "msmt17")
+    found = [(row.split, row.pid, row.pid_space, row.camid) for row in reading.rows]
+    # the parts number their persons independently: 0 is somebody else in each
+    assert sorted(found) == [
+        ("train", 0, "test", 1),
+        ("train", 0, "test", 14),
+        ("train", 0, "train", 0),
+        ("train", 0, "train", 11),
+    ]
+
+
+def test_all_images_of_the_market_style_may_be_trained_on(tmp_path: Path) -> None:
+    storage = open_storage(touch(tmp_path, *MARKET_STYLE))
+    reading = read_msmt17(storage, use_test=True)
+    assert reading.benchmark == "msmt17_all"
+    assert {row.split for row in reading.rows} == {"train"}
+    assert {row.pid_space for row in reading.rows} == {"train", "test"}
+    with pytest.raises(ParamsError, match="use_test is on and use_val is off; expected use_val: t"):
+        read_msmt17(storage, use_val=False, use_test=True)
+
+
 def test_missing_or_several_data_sets_are_errors(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match="expected train and test or mask_train_v2 and mask_test_v2"
