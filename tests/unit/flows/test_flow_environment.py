@@ -9,8 +9,6 @@ import pytest
 
 from flows.environment import DEFAULTS, project_root, stage_environment
 from flows.errors import FlowError, StageBusyError, StageError
-from flows.stages import _was_busy, run_stage
-from flows.summary import StageOutcome
 
 
 def test_the_project_is_found_from_below(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,8 +64,11 @@ def test_an_error_of_a_stage_carries_its_last_lines() -> None:
 
 
 def test_only_a_lock_is_tried_again() -> None:
+    # Prefect takes seconds to import, and only one of the processes that share the tests needs it
     from prefect.client.schemas.objects import TaskRun
     from prefect.states import Failed
+
+    from flows.stages import _was_busy, run_stage
 
     run = TaskRun(task_key="run_stage", dynamic_key="0")
     busy, broken = StageBusyError("s", 255, [], 1.0), StageError("s", 255, [], 1.0)
@@ -77,6 +78,8 @@ def test_only_a_lock_is_tried_again() -> None:
 
 
 def test_an_outcome_reads_like_a_sentence() -> None:
+    from flows.summary import StageOutcome
+
     assert str(StageOutcome("train@bot", "Completed", 12.34)) == "train@bot Completed in 12.3 s"
     assert str(StageOutcome("data@city", "Cached", 0.0)) == "data@city Cached"
     assert not StageOutcome("compare", "NotReady").done

@@ -120,19 +120,20 @@ def test_a_forked_process_reads_right_beside_its_parent(storage: Storage) -> Non
     assert os.waitpid(child, 0)[1] == 0
 
 
-def test_a_pickled_storage_opens_anew_in_another_program(storage: Storage) -> None:
+def test_pickled_storages_open_anew_in_another_program(tmp_path: Path) -> None:
+    storages = {kind: make(tmp_path / kind, kind) for kind in KINDS}
     script = (
         "import pickle, sys\n"
-        "storage = pickle.load(sys.stdin.buffer)\n"
-        "print(ascii({path: storage.read(path) for path in storage.files()}))"
+        "storages = pickle.load(sys.stdin.buffer)\n"
+        "print(ascii({k: {path: s.read(path) for path in s.files()} for k, s in storages.items()}))"
     )
     done = subprocess.run(
         [sys.executable, "-c", script],
-        input=pickle.dumps(storage),
+        input=pickle.dumps(storages),
         capture_output=True,
         check=True,
     )
-    assert ast.literal_eval(done.stdout.decode()) == TREE
+    assert ast.literal_eval(done.stdout.decode()) == dict.fromkeys(KINDS, TREE)
 
 
 def test_a_pickled_storage_whose_archive_is_gone_says_so(tmp_path: Path) -> None:
