@@ -74,18 +74,26 @@ class AugmentRecipe(Params):
 class SamplerRecipe(Params):
     """Batches of `identities` people with `images` pictures each.
 
-    `identity` draws the people at random. `graph` gives every person a batch with those whom the
+    `identity` draws the people at random. `cross_modal` does so too, and half of each person's
+    pictures are infrared, half visible. `graph` gives every person a batch with those whom the
     network takes for the nearest, judged anew in every epoch by one picture of each.
 
     Attributes:
+        images: For `cross_modal`: an even number.
         max_classes: For `graph`: people, drawn at random, who are judged and have a batch in an
             epoch; null for all.
     """
 
-    name: Literal["identity", "graph"] = "identity"
+    name: Literal["identity", "cross_modal", "graph"] = "identity"
     identities: int = Field(16, ge=2)
     images: int = Field(4, ge=2)
     max_classes: int | None = Field(None, ge=2)
+
+    @model_validator(mode="after")
+    def _half_of_the_images_per_modality(self) -> Self:
+        if self.name == "cross_modal" and self.images % 2:
+            raise ValueError("an even number of images with the name cross_modal")
+        return self
 
     @model_validator(mode="after")
     def _enough_classes_for_a_batch(self) -> Self:

@@ -117,6 +117,11 @@ class ImageTable(Dataset[Batch]):
         self.preloaded = len(paths) * height * width * 3 <= PRELOAD_BYTES
         self._images = self._decode(range(len(paths))) if self.preloaded else None
 
+    @property
+    def modalities(self) -> list[int]:
+        """Of every image 0 for RGB and 1 for infrared."""
+        return list(self._facts.modalities.tolist())
+
     def __len__(self) -> int:
         return len(self._paths)
 

@@ -11,11 +11,14 @@ from torch.utils.data import DataLoader
 from typing_extensions import override
 
 from reid.data.images import Batch, ImageTable, keep_batch
+from reid.data.samplers.cross_modal import CrossModalBatchSampler
 from reid.data.samplers.graph import GraphBatchSampler
 from reid.data.samplers.identity import IdentityBatchSampler
 from reid.methods.base import EmbeddingNetwork
 from reid.recipe import Recipe
 from reid.training.nearest import nearest_images
+
+EpochSampler = IdentityBatchSampler | CrossModalBatchSampler | GraphBatchSampler
 
 
 class EpochBatches(LightningDataModule):
@@ -64,11 +67,15 @@ class EpochBatches(LightningDataModule):
         if isinstance(self._sampler, GraphBatchSampler):
             self._sampler.load_state_dict(state_dict)
 
-    def _make_sampler(self, trainer: Trainer) -> IdentityBatchSampler | GraphBatchSampler:
+    def _make_sampler(self, trainer: Trainer) -> EpochSampler:
         recipe, process = self._recipe.sampler, (trainer.global_rank, trainer.world_size)
         size = (recipe.identities, recipe.images)
         if recipe.name == "identity":
             return IdentityBatchSampler(self._labels, *size, self._seed, *process)
+        if recipe.name == "cross_modal":
+            return CrossModalBatchSampler(
+                self._labels, self._table.modalities, *size, self._seed, *process
+            )
         nearest = partial(nearest_images, self._network, self._recipe, self._table)
         return GraphBatchSampler(
             self._labels, *size, self._seed, nearest, *process, recipe.max_classes

@@ -18,3 +18,12 @@ def test_a_cap_of_classes_belongs_to_the_graph_sampler(
     with pytest.raises(ParamsError, match=message):
         parse_params(given, SamplerRecipe, "recipe.yaml")
     assert SamplerRecipe(name="graph", max_classes=16).max_classes == 16
+
+
+def test_the_cross_modal_sampler_halves_the_images() -> None:
+    given = {"name": "cross_modal", "images": 5}
+    with pytest.raises(ParamsError, match="an even number of images") as raised:
+        parse_params(given, SamplerRecipe, "recipe.yaml")
+    assert "\n" not in str(raised.value)
+    assert SamplerRecipe(name="cross_modal", images=6).images == 6
+    assert SamplerRecipe(images=5).images == 5

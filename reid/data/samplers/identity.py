@@ -5,12 +5,16 @@ the draw depends on seed and epoch alone, and the distributed form is a slice of
 batch, so the number of processes does not change which images meet in a batch.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 from torch.utils.data import Sampler
 
 from reid.errors import DataError, ParamsError
+
+Chunk = TypeVar("Chunk", bound=Iterable[int])
 
 
 class IdentityBatchSampler(Sampler[list[int]]):
@@ -68,12 +72,7 @@ class IdentityBatchSampler(Sampler[list[int]]):
 
     def _draw(self, generator: np.random.Generator) -> Iterator[list[int]]:
         chunks = [self._chunks(members, generator) for members in self._members]
-        left = list(range(len(chunks)))
-        while len(left) >= self._identities:
-            chosen = generator.choice(len(left), self._identities, replace=False)
-            people = [left[i] for i in chosen]
-            yield [int(index) for person in people for index in chunks[person].pop()]
-            left = [person for person in left if chunks[person]]
+        return deal_batches(chunks, self._identities, partial(pick, generator))
 
     def _chunks(self, members: np.ndarray, generator: np.random.Generator) -> list[np.ndarray]:
         k = self._images
@@ -81,6 +80,31 @@ class IdentityBatchSampler(Sampler[list[int]]):
             return [generator.choice(members, k, replace=True)]
         shuffled = generator.permutation(members)
         return [shuffled[i : i + k] for i in range(0, len(shuffled) - k + 1, k)]
+
+
+def pick(
+    generator: np.random.Generator, numbers: Sequence[int], count: int, replace: bool = False
+) -> list[int]:
+    """Draw so many of some numbers, each at most once or with replacement."""
+    return [numbers[i] for i in generator.choice(len(numbers), count, replace=replace)]
+
+
+def deal_batches(
+    chunks: Sequence[list[Chunk]],
+    identities: int,
+    choose: Callable[[list[int], int], Iterable[int]],
+) -> Iterator[list[int]]:
+    """Yield batches of the last chunks of P people, until fewer than P people have any left.
+
+    Args:
+        chunks: Of each person the images that go into one batch; they are used up from the end.
+        identities: P.
+        choose: So many of some people, each at most once.
+    """
+    left = list(range(len(chunks)))
+    while len(left) >= identities:
+        yield [int(i) for person in choose(left, identities) for i in chunks[person].pop()]
+        left = [person for person in left if chunks[person]]
 
 
 def require_people(found: int, identities: int) -> None:

@@ -40,6 +40,7 @@ def test_batches_follow_the_indices(
     batch = made.__getitems__([2, 0])
     assert batch.images.shape == (2, 3, 4, 2)
     assert batch.images[:, 0, 0, 0].tolist() == [30, 10]
+    assert made.modalities == [1000, 2000, 3000]
     assert [f.tolist() for f in batch[1:]] == [[3, 1], [30, 10], [300, 100], [3000, 1000]]
 
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from reid.data.images import Batch, ImageFacts, ImageTable
 from reid.data.storage import open_storage
-from reid.errors import ParamsError
+from reid.errors import DataError, ParamsError
 from reid.methods.base import EmbeddingNetwork
 from reid.recipe import Recipe
 from reid.retrieval.distance import normalise
@@ -248,6 +248,30 @@ def test_the_graph_sampler_goes_by_what_compares_the_images(
         assert all(own != other for own, other in partners.items())
     # of three others the nearest is not the furthest
     assert all(epochs[0][0][person] != epochs[1][0][person] for person in range(4))
+
+
+def test_the_cross_modal_sampler_goes_by_the_modalities_of_the_table(
+    table: ImageTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modalities = torch.arange(len(LABELS)) % 2
+    sampler = {"name": "cross_modal", "identities": 3, "images": 4}
+    chosen = recipe(sampler=sampler, schedule={"epochs": 3})
+    with pytest.raises(DataError, match="the training split has no infrared image"):
+        fit(Small(), chosen, table, LABELS, 7, tmp_path / "visible", Sink())
+    seen: list[tuple[list[int], list[int]]] = []
+    losses = Small.losses
+
+    def watched(network: Small, batch: Batch) -> dict[str, Tensor]:
+        seen.append((batch.modalities.tolist(), batch.labels.tolist()))
+        return losses(network, batch)
+
+    monkeypatch.setattr(Small, "losses", watched)
+    monkeypatch.setattr(table, "_facts", table._facts._replace(modalities=modalities))
+    fit(Small(), chosen, table, LABELS, 7, tmp_path / "both", Sink())
+    assert len(seen) == 3  # of five images two or three are infrared: one group of each person
+    for kinds, people in seen:
+        assert kinds == [1, 0] * 6
+        assert [people.count(person) for person in people] == [4] * 12
 
 
 def test_each_part_has_a_limit_of_its_own(table: ImageTable, tmp_path: Path) -> None:
