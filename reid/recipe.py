@@ -20,7 +20,15 @@ def _ascending(gains: tuple[float, float]) -> tuple[float, float]:
     return gains
 
 
+def _in_order(bounds: tuple[float, float]) -> tuple[float, float]:
+    if bounds[0] > bounds[1]:
+        raise ValueError("the smallest first, then the largest")
+    return bounds
+
+
 Gains = Annotated[tuple[float, float], AfterValidator(_ascending)]
+_Share = Annotated[float, Field(gt=0, le=1)]
+_Ratio = Annotated[float, Field(gt=0)]
 
 
 class ImageRecipe(Params):
@@ -53,22 +61,36 @@ class AugmentRecipe(Params):
 
     Attributes:
         flip: Probability of a horizontal flip.
-        pad: Black border in pixels on every side, before a random crop back to size.
+        pad: Border in pixels on every side, before a random crop back to size.
+        fill: Value of that border in all channels: 0 is black, 255 white.
         rotate: Largest angle in degrees of a rotation about the middle (0 = off).
         colour: Largest relative change of each channel's gain (0 = off).
         jitter: Changes of brightness, contrast, saturation and hue; null for none.
+        channel: Probability that one channel, drawn at random, takes the place of all three, so
+            that a visible image shows no more of colour than an infrared one.
+        grey: Probability that the luma takes the place of all three channels. Drawn for itself:
+            where one channel did so already, there is nothing left to change.
         occlude: Length of the white square that covers a part of every image, at most, as a share
             of the shorter side (0 = off).
-        erase: Probability that one rectangle is replaced by standard normal noise.
+        erase: Probability that one rectangle is erased.
+        erase_with: `noise` is standard normal; `mean` is 0 after normalisation.
+        erase_area: Smallest and largest area of the rectangle, as shares of the image.
+        erase_ratio: Smallest and largest ratio of its height to its width.
     """
 
     flip: float = Field(0.5, ge=0, le=1)
     pad: int = Field(10, ge=0)
+    fill: int = Field(0, ge=0, le=255)
     rotate: float = Field(0.0, ge=0, le=180)
     colour: float = Field(0.0, ge=0, lt=1)
     jitter: JitterRecipe | None = None
+    channel: float = Field(0.0, ge=0, le=1)
+    grey: float = Field(0.0, ge=0, le=1)
     occlude: float = Field(0.0, ge=0, lt=1)
     erase: float = Field(0.5, ge=0, le=1)
+    erase_with: Literal["noise", "mean"] = "noise"
+    erase_area: Annotated[tuple[_Share, _Share], AfterValidator(_in_order)] = (0.02, 1 / 3)
+    erase_ratio: Annotated[tuple[_Ratio, _Ratio], AfterValidator(_in_order)] = (0.3, 1 / 0.3)
 
 
 class SamplerRecipe(Params):

@@ -2,7 +2,10 @@
 
 Source: TransReID (arXiv 2102.04378), its training transforms: flip, zero padding and random crop,
 normalisation, then random erasing with noise. Rotation, jitter of the colours and the white square
-are those of TransMatcher (arXiv 2105.14432). The colour gain is ours, off in published recipes.
+are those of TransMatcher (arXiv 2105.14432). One channel or the luma in place of three is from
+methods for visible and infrared images, such as IDKL (arXiv 2403.11708); differs from its code in
+that they come before normalisation and leave an infrared image as it is. The colour gain is ours,
+off in published recipes.
 """
 
 import random
@@ -19,6 +22,9 @@ from reid.recipe import AugmentRecipe, ImageRecipe, JitterRecipe
 # threads of other libraries draw from the global one at any moment, and would change the training.
 _rectangles = random.Random()
 random_erasing.random = _rectangles
+_ERASERS = {"noise": "pixel", "mean": "const"}
+
+_RED, _GREEN = 0.2989, 0.587  # of the luma; blue has the rest, and equal channels stay equal
 
 
 def seed_rectangles(seed: int) -> None:
@@ -34,10 +40,14 @@ def normalise(images: Tensor, recipe: ImageRecipe) -> Tensor:
 
 
 def augment(images: Tensor, image: ImageRecipe, recipe: AugmentRecipe) -> Tensor:
-    """Flip, crop, rotate, colour, occlude, normalise and erase a batch.
+    """Flip, crop, rotate, colour, grey, occlude, normalise and erase a batch.
 
     Draws come from torch's global generator and that of `seed_rectangles`: the training loop seeds
-    both at the start of every epoch. A rotation, jitter or occlusion that is off takes none.
+    both at the start of every epoch. A rotation, jitter, channel, luma or occlusion that is off
+    takes none.
+
+    Rectangles are drawn as torchvision draws them. Its defaults differ from ours, timm's, in the
+    largest area, 0.33 and not a third, and in the largest ratio, 3.3 and not 10/3.
 
     Args:
         images: [B, 3, H, W] uint8.
@@ -45,11 +55,18 @@ def augment(images: Tensor, image: ImageRecipe, recipe: AugmentRecipe) -> Tensor
     Returns:
         [B, 3, H, W] float32.
     """
-    images = random_crop(random_flip(images, recipe.flip), recipe.pad)
+    images = random_crop(random_flip(images, recipe.flip), recipe.pad, recipe.fill)
     images = random_colour(random_rotation(images, recipe.rotate), recipe.colour)
-    images = random_occlusion(random_jitter(images, recipe.jitter), recipe.occlude)
+    images = random_channel(random_jitter(images, recipe.jitter), recipe.channel)
+    images = random_occlusion(random_grey(images, recipe.grey), recipe.occlude)
     pixels = normalise(images, image)
-    erase = random_erasing.RandomErasing(recipe.erase, mode="pixel", device=str(images.device))
+    erase = random_erasing.RandomErasing(
+        recipe.erase,
+        *recipe.erase_area,
+        *recipe.erase_ratio,
+        mode=_ERASERS[recipe.erase_with],
+        device=str(images.device),
+    )
     erased: Tensor = erase(pixels)
     return erased
 
@@ -60,13 +77,13 @@ def random_flip(images: Tensor, probability: float) -> Tensor:
     return torch.where(flipped.view(-1, 1, 1, 1), images.flip(3), images)
 
 
-def random_crop(images: Tensor, pad: int) -> Tensor:
-    """Shift each image by up to `pad` pixels in both directions, filling with black."""
+def random_crop(images: Tensor, pad: int, fill: int = 0) -> Tensor:
+    """Shift each image by up to `pad` pixels in both directions; what comes in is `fill`."""
     if not pad:
         return images
     B, _, H, W = images.shape
     device = images.device
-    padded = torch.nn.functional.pad(images, (pad, pad, pad, pad))
+    padded = torch.nn.functional.pad(images, (pad, pad, pad, pad), value=fill)
     top, left = torch.randint(0, 2 * pad + 1, (2, B, 1), device=device)
     rows = (top + torch.arange(H, device=device)).view(B, 1, H, 1)
     columns = (left + torch.arange(W, device=device)).view(B, 1, 1, W)
@@ -120,6 +137,32 @@ def random_jitter(images: Tensor, recipe: JitterRecipe | None) -> Tensor:
     else:
         pixels = jitter(pixels, gains, turns, order)
     return pixels.mul_(255)
+
+
+def random_channel(images: Tensor, probability: float) -> Tensor:
+    """Put one channel, drawn for each image, in place of all three, with the given probability."""
+    if not probability:
+        return images
+    B, device = len(images), images.device
+    changed = torch.rand(B, device=device) < probability
+    channels = torch.randint(0, 3, (B,), device=device)
+    chosen = images[torch.arange(B, device=device), channels].unsqueeze(1)
+    return torch.where(changed.view(-1, 1, 1, 1), chosen, images)
+
+
+def random_grey(images: Tensor, probability: float) -> Tensor:
+    """Put the luma in place of each image's three channels, with the given probability.
+
+    An image of whole numbers gets whole numbers again; one with equal channels stays as it is.
+    """
+    if not probability:
+        return images
+    changed = torch.rand(len(images), device=images.device) < probability
+    red, green, blue = images.float().chunk(3, dim=1)
+    luma = blue + _RED * (red - blue) + _GREEN * (green - blue)
+    if images.dtype == torch.uint8:
+        luma = luma.round_().to(torch.uint8)
+    return torch.where(changed.view(-1, 1, 1, 1), luma, images)
 
 
 def random_occlusion(images: Tensor, largest: float) -> Tensor:

@@ -9,9 +9,11 @@ from reid.data.colour_kernels import jitter_in_place
 from reid.data.transforms import (
     augment,
     normalise,
+    random_channel,
     random_colour,
     random_crop,
     random_flip,
+    random_grey,
     random_jitter,
     random_occlusion,
     random_rotation,
@@ -23,6 +25,7 @@ from reid.params import parse_params
 from reid.recipe import AugmentRecipe, ImageRecipe, JitterRecipe
 
 JITTER = JitterRecipe(brightness=(0.5, 2), contrast=(0.5, 2), saturation=(0.5, 2), hue=0.1)
+OFF = AugmentRecipe(flip=0, pad=0, erase=0)
 IMAGES = torch.arange(4 * 3 * 6 * 4, dtype=torch.int32).view(4, 3, 6, 4).to(torch.uint8)
 
 
@@ -44,11 +47,12 @@ def test_flip_is_per_image() -> None:
     assert torch.equal(random_flip(IMAGES, 1.0), IMAGES.flip(3))
 
 
-def test_crop_is_a_window_of_the_padded_image() -> None:
+@pytest.mark.parametrize("fill", [0, 127])
+def test_crop_is_a_window_of_the_padded_image(fill: int) -> None:
     torch.manual_seed(0)
     pad = 2
-    padded = torch.nn.functional.pad(IMAGES, (pad,) * 4)
-    for image, source in zip(random_crop(IMAGES, pad), padded, strict=True):
+    padded = torch.nn.functional.pad(IMAGES, (pad,) * 4, value=fill)
+    for image, source in zip(random_crop(IMAGES, pad, fill), padded, strict=True):
         windows = [
             source[:, top : top + 6, left : left + 4]
             for top in range(2 * pad + 1)
@@ -79,8 +83,105 @@ def test_erasing_puts_noise_into_one_rectangle_after_normalisation() -> None:
         assert changed.sum() == rows.sum() * columns.sum()
 
 
+def erased(**changes: object) -> torch.Tensor:
+    """Where many white images were erased, and with what: [B, 3, H, W], elsewhere NaN."""
+    torch.manual_seed(0)
+    seed_rectangles(0)
+    white = torch.full((200, 3, 60, 60), 255, dtype=torch.uint8)
+    recipe = AugmentRecipe.model_validate({"flip": 0, "pad": 0, "erase": 1, **changes})
+    out = augment(white, ImageRecipe(mean=(0.4, 0.5, 0.6)), recipe)
+    return out.where(out != augment(white, ImageRecipe(mean=(0.4, 0.5, 0.6)), OFF), torch.nan)
+
+
+def test_erasing_with_the_mean_leaves_nothing_after_normalisation() -> None:
+    out = erased(erase_with="mean")
+    assert out[~out.isnan()].unique().tolist() == [0]
+    where = ~out.isnan()
+    assert where.any(1).any(1).any(1).all()
+    # the same rectangles as with noise
+    assert torch.equal(~erased(erase_with="noise").isnan(), where)
+
+
+def test_erased_rectangles_have_the_asked_sizes() -> None:
+    where = ~erased(erase_with="mean", erase_area=[0.1, 0.2], erase_ratio=[0.5, 3])[:, 0].isnan()
+    area = where.float().mean((1, 2))
+    assert 0.09 < area.amin() < 0.11
+    assert 0.19 < area.amax() < 0.21
+    ratio = where.any(2).sum(1) / where.any(1).sum(1)
+    assert 0.45 < ratio.amin() < 0.6
+    assert 2.6 < ratio.amax() < 3.3
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"erase_area": [0.4, 0.3]}, r"'erase_area'.*the smallest first, then the largest"),
+        ({"erase_ratio": [3.3, 0.3]}, r"'erase_ratio'.*the smallest first, then the largest"),
+        ({"erase_area": [0, 0.3]}, r"'erase_area\.0' is 0; expected .*greater than 0"),
+        ({"erase_area": [0.1, 1.1]}, r"'erase_area\.1' is 1\.1; expected .*or equal to 1"),
+        ({"erase_with": "zero"}, r"'erase_with' is 'zero'; expected .*'noise' or 'mean'"),
+        ({"fill": 256}, r"'fill' is 256; expected .*or equal to 255"),
+        ({"channel": 1.5}, r"'channel' is 1\.5; expected .*or equal to 1"),
+    ],
+)
+def test_values_out_of_bounds(given: dict[str, object], message: str) -> None:
+    with pytest.raises(ParamsError, match=message):
+        parse_params(given, AugmentRecipe, "recipe.yaml")
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_one_channel_takes_the_place_of_three(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    images = torch.randint(0, 256, (60, 3, 4, 2)).to(dtype)
+    out = random_channel(images, 0.5)
+    assert out.dtype == dtype
+    kinds = []
+    for image, made in zip(images, out, strict=True):
+        channels = [c for c in range(3) if torch.equal(made, image[c].expand(3, -1, -1))]
+        kinds.append(channels[0] if channels else 3)
+        assert channels or torch.equal(made, image)
+    assert set(kinds) == {0, 1, 2, 3}
+    assert random_channel(images, 0) is images
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_the_luma_takes_the_place_of_three_channels(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    images = torch.randint(0, 256, (60, 3, 4, 2)).to(dtype)
+    weights = torch.tensor([0.2989, 0.587, 0.114]).view(3, 1, 1)
+    kinds = set()
+    for image, made in zip(images, random_grey(images, 0.5), strict=True):
+        if torch.equal(made, image):
+            kinds.add("kept")
+        else:
+            kinds.add("grey")
+            luma = (image * weights).sum(0).expand(3, -1, -1)
+            assert (made - luma).abs().max() < (0.53 if dtype == torch.uint8 else 0.03)
+    assert kinds == {"kept", "grey"}
+    assert random_grey(images, 0) is images
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_an_infrared_image_stays_as_it_is(dtype: torch.dtype) -> None:
+    infrared = torch.arange(256).view(1, 1, 16, 16).expand(4, 3, 16, 16).to(dtype)
+    assert torch.equal(random_channel(infrared, 1), infrared)
+    assert torch.equal(random_grey(infrared, 1), infrared)
+
+
+def test_a_grey_image_is_grey_after_all_other_colours() -> None:
+    torch.manual_seed(0)
+    plain = ImageRecipe(mean=(0, 0, 0), std=(1, 1, 1))
+    for change in ({"channel": 1}, {"grey": 1}):
+        recipe = AugmentRecipe(colour=0.2, jitter=JITTER, erase=0).model_copy(update=change)
+        out = augment(IMAGES, plain, recipe)
+        assert torch.equal(out[:, :1].expand_as(out), out)
+        assert out.unique().numel() > 4
+
+
 def test_a_seed_decides_everything() -> None:
-    recipe = AugmentRecipe(pad=1, colour=0.1, rotate=5, jitter=JITTER, occlude=0.8)
+    recipe = AugmentRecipe(
+        pad=1, colour=0.1, rotate=5, jitter=JITTER, channel=0.5, grey=0.5, occlude=0.8
+    )
 
     def draw() -> torch.Tensor:
         torch.manual_seed(5)
@@ -210,7 +311,8 @@ def test_changes_that_are_off_take_no_draw() -> None:
     random_crop(random_flip(IMAGES, 0.5), 1)
     wanted = torch.rand(1)
     assert after(AugmentRecipe(pad=1, erase=0)) == wanted
-    for changed in ({"rotate": 5}, {"jitter": JITTER}, {"occlude": 0.8}):
+    changes = ({"rotate": 5}, {"jitter": JITTER}, {"channel": 0.5}, {"grey": 0.5}, {"occlude": 0.8})
+    for changed in changes:
         assert after(AugmentRecipe(pad=1, erase=0).model_copy(update=changed)) != wanted
 
 
