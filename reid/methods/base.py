@@ -46,6 +46,9 @@ class EmbeddingNetwork(nn.Module, ABC):
     def embed(self, batch: Batch) -> Tensor:
         """Return the [B, D] features, not normalised."""
 
+    def start_epoch(self, done: float) -> None:
+        """Hear before each epoch which share of the training is done, from 0 to less than 1."""
+
     def scorer(
         self,
         precision: PairPrecision = "fp32",  # noqa: ARG002 - for those that score pairs
@@ -58,6 +61,13 @@ class EmbeddingNetwork(nn.Module, ABC):
             device: Where it runs, `cpu` or a device of torch.
         """
         return None
+
+    def branches(self, batch: Batch) -> dict[str, Tensor]:  # noqa: ARG002 - for those with any
+        """Return the [B, D] features of each branch by its name, not normalised.
+
+        For pictures of what each branch learned. Most networks have no branches.
+        """
+        return {}
 
     def clipped(self) -> list[nn.Module]:
         """Return the parts whose gradients are clipped each by a norm of its own."""

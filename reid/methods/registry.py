@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from reid.errors import ParamsError
-from reid.methods import bot, personvit, reidmamba, transmatcher, transreid
+from reid.methods import bot, idkl, personvit, reidmamba, transmatcher, transreid
 from reid.methods.base import DataFacts, EmbeddingNetwork, Method
 from reid.params import merge, nearest, parse_params, read_yaml
 from reid.recipe import Recipe
@@ -18,6 +18,7 @@ METHODS: dict[str, Method] = {
         personvit.METHOD,
         reidmamba.METHOD,
         transmatcher.METHOD,
+        idkl.METHOD,
     )
 }
 

@@ -136,17 +136,29 @@ def resnet_parts(size: ResNetSize, final: Stage, ibn: Ibn = "none") -> dict[str,
     if count > len(size.planes):
         raise ValueError(f"a final layer among the {len(size.planes)} of the backbone")
     stem_norm = nn.InstanceNorm2d(size.stem, affine=True) if ibn == "b" else None
-    parts: dict[str, nn.Module] = {
+    stem: dict[str, nn.Module] = {
         "conv1": _convolution(3, size.stem, 7, stride=2),
         "bn1": stem_norm or nn.BatchNorm2d(size.stem),
         "relu": nn.ReLU(inplace=True),
         "maxpool": nn.MaxPool2d(3, stride=2, padding=1),
     }
-    inputs = size.stem
-    for stage in range(1, count + 1):
+    return stem | resnet_stages(size, range(1, count + 1), ibn)
+
+
+def resnet_stages(
+    size: ResNetSize, stages: range, ibn: Ibn = "none", last_stride: int = 2
+) -> dict[str, nn.Module]:
+    """Make some of the stages, counted from 1, under their names; see `resnet_parts`.
+
+    Args:
+        last_stride: Stride of the last stage of the network, if it is among these.
+    """
+    parts: dict[str, nn.Module] = {}
+    for stage in stages:
+        inputs = size.stem if stage == 1 else size.channels(stage - 1)
+        stride = 1 if stage == 1 else last_stride if stage == len(size.planes) else 2
         kind: Ibn = ibn if stage <= _IBN_STAGES[ibn] else "none"
-        parts[f"layer{stage}"] = _stage(size, stage, inputs, kind)
-        inputs = size.channels(stage)
+        parts[f"layer{stage}"] = _stage(size, stage, inputs, stride, kind)
     return parts
 
 
@@ -181,13 +193,12 @@ def map_size(height: int, width: int, final: Stage) -> tuple[int, int]:
     return -(-height // stride), -(-width // stride)
 
 
-def _stage(size: ResNetSize, stage: int, inputs: int, ibn: Ibn) -> nn.Sequential:
+def _stage(size: ResNetSize, stage: int, inputs: int, stride: int, ibn: Ibn) -> nn.Sequential:
     planes, blocks = size.planes[stage - 1], size.blocks[stage - 1]
     made = []
     for index in range(blocks):
         kind: Ibn = "none" if ibn == "b" and index < blocks - 1 else ibn
-        stride = 2 if stage > 1 and index == 0 else 1
-        made.append(Block(inputs, planes, stride, size.basic, kind))
+        made.append(Block(inputs, planes, stride if index == 0 else 1, size.basic, kind))
         inputs = size.channels(stage)
     return nn.Sequential(*made)
 

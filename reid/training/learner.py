@@ -49,6 +49,7 @@ class Learner(LightningModule):
         mixed = (self._seed * 1_000_003 + number) * 1_009 + self.global_rank
         seed_everything(mixed % 2**32, verbose=False)
         seed_rectangles(mixed % 2**32)
+        self.network.start_epoch(self.current_epoch / self._recipe.schedule.epochs)
         if self._cosine is not None:
             self._cosine.start_epoch(self.global_step)
             return

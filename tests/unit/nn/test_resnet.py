@@ -3,7 +3,16 @@ import torch
 from torch import nn
 
 from reid.errors import ParamsError
-from reid.nn.resnet import RESNETS, ResNet, ResNetSize, SplitNorm, Stage, map_size, resnet_parts
+from reid.nn.resnet import (
+    RESNETS,
+    ResNet,
+    ResNetSize,
+    SplitNorm,
+    Stage,
+    map_size,
+    resnet_parts,
+    resnet_stages,
+)
 from reid.params import Params, parse_params
 
 TINY = ResNetSize(stem=4, planes=(2, 3, 5), blocks=(2, 1, 2))
@@ -123,3 +132,46 @@ def test_impossible_sizes(size: dict[str, object], message: str) -> None:
 def test_a_stage_that_is_not_there() -> None:
     with pytest.raises(ValueError, match="a final layer among the 3"):
         resnet_parts(TINY, "layer4")
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("basic", [True, False])
+def test_stages_apart_are_the_network(basic: bool) -> None:
+    size = TINY.model_copy(update={"basic": basic})
+    torch.manual_seed(0)
+    whole = ResNet(size, "layer3").eval()
+    front = nn.Sequential(*resnet_parts(size, "layer1").values()).eval()
+    stages = resnet_stages(size, range(2, 4))
+    assert list(stages) == ["layer2", "layer3"]
+    late = nn.ModuleDict(stages).eval()
+    state = whole.state_dict()
+    late.load_state_dict({k: v for k, v in state.items() if k.startswith(("layer2", "layer3"))})
+    for own, (_, part) in zip(front, whole.named_children(), strict=False):
+        own.load_state_dict(part.state_dict())
+    images = torch.randn(2, 3, 48, 32)
+    found = late["layer3"](late["layer2"](front(images)))
+    assert torch.equal(found, whole(images))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("basic", [True, False])
+def test_only_the_last_stage_of_the_network_has_the_last_stride(basic: bool) -> None:
+    size = TINY.model_copy(update={"basic": basic})
+    for stride, expected in ((2, (4, 2)), (1, (8, 4))):
+        torch.manual_seed(0)
+        stages = resnet_stages(size, range(2, 4), last_stride=stride)
+        maps = torch.randn(1, size.channels(1), 16, 8)
+        middle = stages["layer2"](maps)
+        assert middle.shape[2:] == (8, 4)
+        assert stages["layer3"](middle).shape == (1, size.channels(3), *expected)
+    alone = resnet_stages(size, range(2, 3), last_stride=1)["layer2"]
+    assert alone(maps).shape[2:] == (8, 4)
+
+
+def test_the_last_stride_changes_no_weight() -> None:
+    states = [
+        nn.ModuleDict(resnet_stages(TINY, range(3, 4), last_stride=stride)).state_dict()
+        for stride in (1, 2)
+    ]
+    shapes = [{key: value.shape for key, value in state.items()} for state in states]
+    assert shapes[0] == shapes[1]
