@@ -41,6 +41,7 @@ class Protocol:
         query_modality: Queries are all images of this modality, and gallery images are of the
             other one, whatever their roles; None leaves both to the roles.
         gallery_cameras: Cameras of the gallery; None for all.
+        query_cameras: Cameras of the queries of a `query_modality`; None for all.
         shots: Images of `shots_per_camera`.
         places: Pairs of a camera and the camera in whose place it stands; the exclusion rule
             takes both for one.
@@ -60,6 +61,7 @@ class Protocol:
     normalise: bool = True
     query_modality: Modality | None = None
     gallery_cameras: tuple[int, ...] | None = None
+    query_cameras: tuple[int, ...] | None = None
     shots: int = 1
     places: tuple[tuple[int, int], ...] = ()
     counting: Counting = "images"
@@ -125,10 +127,14 @@ class Protocol:
         if self.query_modality is None:
             both = " or pool" if self.single_shot else ""
             return f"role query{both}", f"role gallery{both}"
-        images = MODALITY_NAMES[OTHER_MODALITY[self.query_modality]]
-        if self.gallery_cameras is not None:
-            images += f", cameras {', '.join(map(str, self.gallery_cameras))}"
-        return MODALITY_NAMES[self.query_modality], images
+        other = OTHER_MODALITY[self.query_modality]
+        sides = ((self.query_modality, self.query_cameras), (other, self.gallery_cameras))
+        query, gallery = (
+            MODALITY_NAMES[side]
+            + ("" if cameras is None else f", cameras {', '.join(map(str, cameras))}")
+            for side, cameras in sides
+        )
+        return query, gallery
 
 
 _CUHK03 = Protocol("cuhk03", exclusion="same_person_and_camera", gallery="single_shot_expected")
@@ -159,6 +165,16 @@ _LLCM_FULL = replace(
     _REGDB, name="llcm_full_gallery_nir_to_visible", query_modality="ir", counting="persons"
 )
 _INDOOR = replace(_SYSU, name="sysu_indoor_single", gallery_cameras=(0, 1))
+# the other direction, for which there are no official draws: all infrared images
+_SYSU_VISIBLE = replace(
+    _SYSU,
+    name="sysu_all_visible_to_infrared",
+    gallery="all",
+    trials=1,
+    query_modality="rgb",
+    query_cameras=(0, 1, 3, 4),
+    gallery_cameras=(2, 5),
+)
 _THERMAL = replace(_REGDB, name="regdb_thermal_to_visible", query_modality="ir")
 
 PROTOCOLS: dict[str, Protocol] = {
@@ -173,6 +189,8 @@ PROTOCOLS: dict[str, Protocol] = {
         replace(_SYSU, name="sysu_all_multi", shots=10),
         _INDOOR,
         replace(_INDOOR, name="sysu_indoor_multi", shots=10),
+        _SYSU_VISIBLE,
+        replace(_SYSU_VISIBLE, name="sysu_indoor_visible_to_infrared", query_cameras=(0, 1)),
         _REGDB,
         _THERMAL,
         replace(_REGDB, name="regdb_visible_to_thermal_idkl", counting="persons"),

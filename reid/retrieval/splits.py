@@ -130,23 +130,30 @@ def _by_role(protocol: Protocol, test: TestSet) -> Split:
 
 
 def _by_modality(protocol: Protocol, test: TestSet, modality: Modality) -> Split:
-    query = np.flatnonzero(test.modalities == modality)
+    query = _side(protocol, test, "queries", modality, protocol.query_cameras)
     other = OTHER_MODALITY[modality]
-    in_gallery = test.modalities == other
-    name = MODALITY_NAMES[other]
-    if not len(query):
-        raise _lacks(protocol, test, f"queries without {MODALITY_NAMES[modality]} images")
-    if not in_gallery.any():
-        raise _lacks(protocol, test, f"a gallery without {name} images")
-    if protocol.gallery_cameras is not None:
-        found = sorted(set(test.camera_ids[in_gallery].tolist()))
-        in_gallery &= np.isin(test.camera_ids, protocol.gallery_cameras)
-        if not in_gallery.any():
-            wanted = ", ".join(map(str, protocol.gallery_cameras))
-            there = ", ".join(map(str, found))
-            lack = f"a gallery without {name} images of cameras {wanted} (there are {there})"
+    return Split(query, _side(protocol, test, "a gallery", other, protocol.gallery_cameras))
+
+
+def _side(
+    protocol: Protocol,
+    test: TestSet,
+    side: str,
+    modality: Modality,
+    cameras: tuple[int, ...] | None,
+) -> IntArray:
+    """Return the rows of one modality, and of some cameras or all."""
+    taken, name = test.modalities == modality, MODALITY_NAMES[modality]
+    if not taken.any():
+        raise _lacks(protocol, test, f"{side} without {name} images")
+    if cameras is not None:
+        found = sorted(set(test.camera_ids[taken].tolist()))
+        taken &= np.isin(test.camera_ids, cameras)
+        if not taken.any():
+            wanted, there = (", ".join(map(str, ids)) for ids in (cameras, found))
+            lack = f"{side} without {name} images of cameras {wanted} (there are {there})"
             raise _lacks(protocol, test, lack)
-    return Split(query, np.flatnonzero(in_gallery))
+    return np.flatnonzero(taken)
 
 
 def _lacks(protocol: Protocol, test: TestSet, what: str) -> EvaluationError:

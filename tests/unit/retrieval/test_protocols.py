@@ -44,6 +44,12 @@ def test_single_shot_galleries_hold_every_person_and_count_images(gallery: str) 
         Protocol("p", exclusion="none", gallery=gallery, counting="persons")
 
 
+def test_a_card_names_the_cameras_of_both_sides() -> None:
+    indoor = PROTOCOLS["sysu_indoor_visible_to_infrared"].card(toy())
+    assert indoor["query_images"] == "visible, cameras 0, 1"
+    assert indoor["gallery_images"] == "infrared, cameras 2, 5"
+
+
 def test_places() -> None:
     cameras = np.array([0, 2, 1, 2, 5])
     assert PROTOCOLS["sysu_all_single"].places_of(cameras).tolist() == [0, 1, 1, 1, 5]
@@ -69,6 +75,8 @@ def test_what_sets_the_published_protocols_apart() -> None:
         "sysu_all_multi": (*sysu, 10, *everyone),
         "sysu_indoor_single": (*sysu, 1, *everyone),
         "sysu_indoor_multi": (*sysu, 10, *everyone),
+        "sysu_all_visible_to_infrared": ("rgb", *sysu[1:], 1, 1, True),
+        "sysu_indoor_visible_to_infrared": ("rgb", *sysu[1:], 1, 1, True),
         "regdb_visible_to_thermal": ("rgb", "none", "images", *whole),
         "regdb_thermal_to_visible": ("ir", "none", "images", *whole),
         "regdb_visible_to_thermal_idkl": ("rgb", "none", "persons", *whole),
@@ -78,8 +86,9 @@ def test_what_sets_the_published_protocols_apart() -> None:
         "llcm_full_gallery_nir_to_visible": ("ir", "none", "persons", *whole),
         "llcm_full_gallery_visible_to_nir": ("rgb", "none", "persons", *whole),
     }
-    cameras = {p.gallery_cameras for p in PROTOCOLS.values() if p.name.startswith("sysu_indoor")}
-    assert cameras == {(0, 1)}
+    indoor = [p for p in PROTOCOLS.values() if p.name.startswith("sysu_indoor")]
+    sides = [(p.query_cameras, p.gallery_cameras) for p in indoor]
+    assert sides == [(None, (0, 1)), (None, (0, 1)), ((0, 1), (2, 5))]
 
 
 def test_card_tells_what_alters_a_score() -> None:
