@@ -1,4 +1,4 @@
-"""The command `reid explain`: pictures of what a model looks at."""
+"""The command `reid explain`: pictures of what a model makes of images."""
 
 import argparse
 from pathlib import Path
@@ -9,6 +9,7 @@ _EXAMPLES = """examples:
   reid explain transreid                         a run of the study, on images of its test set
   reid explain personvit --images 12 --parts 8   more images, finer parts
   reid explain transmatcher                      a run that scores pairs: what scores are made of
+  reid explain idkl                              two spectra: what training made of their gap
   reid explain models/market/personvit --dataset msmt17
   reid explain models/demo/pretrained/personvit  a backbone before any fine-tuning
 
@@ -21,8 +22,12 @@ pictures of a model that scores pairs, of one person and of the most similar oth
   contributions.png     what every cell of both images adds to the score, or takes from it
   correspondences.png   the matching cells that add most
 
+picture of every model with features, on images of visible and infrared light:
+  modality_gap.png      distances within and across the spectra, and some people's features in the
+                        plane: before training, after it, and in each branch of the network
+
 beside them:
-  explain.json          which images these are, and their scores
+  explain.json          which images these are, their scores, and the numbers of the gap
 """
 
 
@@ -32,8 +37,9 @@ def add_explain_command(commands: "Commands[argparse.ArgumentParser]") -> None:
         "explain",
         help="picture what a model looks at",
         description="Picture what a transformer looks at: attention, parts and correspondences of "
-        "its patches; or, for a model that scores pairs, what its scores are made of. The pictures "
-        "are added to the MLflow run that trained the model.",
+        "its patches; or, for a model that scores pairs, what its scores are made of; and, on a "
+        "test set of two spectra, how far apart a model with features puts them. The pictures are "
+        "added to the MLflow run that trained the model.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

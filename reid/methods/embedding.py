@@ -1,11 +1,12 @@
 """Run a trained network over images: the embed stage's loop."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from reid.data.images import Batch, ImageTable, keep_batch
@@ -69,15 +70,29 @@ def embed_parts(
     return rows
 
 
-@torch.inference_mode()
 def embed_batch(network: EmbeddingNetwork, recipe: Recipe, raw: Batch) -> NDArray[np.float32]:
     """Return the [B, D] features of one batch, with the recipe's flip and precision."""
+    return _embed(lambda batch: {"": network.embed(batch)}, recipe, raw)[""]
+
+
+def embed_branches(
+    network: EmbeddingNetwork, recipe: Recipe, raw: Batch
+) -> dict[str, NDArray[np.float32]]:
+    """Return the [B, D] features of each branch for one batch, as `embed_batch` makes its own."""
+    return _embed(network.branches, recipe, raw)
+
+
+@torch.inference_mode()
+def _embed(
+    features: Callable[[Batch], dict[str, Tensor]], recipe: Recipe, raw: Batch
+) -> dict[str, NDArray[np.float32]]:
     images = normalise(raw.images, recipe.image)
     views = [images, images.flip(3)] if recipe.embed_flip else [images]
     dtype = _AUTOCAST[recipe.precision]
     with torch.autocast(images.device.type, dtype, enabled=recipe.precision != "fp32"):
-        total = sum(network.embed(raw._replace(images=view)).float() for view in views)
-    return torch.as_tensor(total).cpu().numpy()
+        found = [features(raw._replace(images=view)) for view in views]
+    totals = {name: sum(one[name].float() for one in found) for name in found[0]}
+    return {name: torch.as_tensor(total).cpu().numpy() for name, total in totals.items()}
 
 
 def batches(table: ImageTable, size: int) -> DataLoader[Batch]:

@@ -48,7 +48,7 @@ class RankedHit:
         distance: Smaller is nearer; after re-ranking, the re-ranked distance.
         state: `match` and `wrong` count; `junk` was excluded (same camera, or no identity);
             `distractor` counts as wrong and shows nobody of the data set.
-        modality: `rgb` or `ir`; infrared is said below the picture.
+        modality: `rgb` or `ir`; said below the pictures of a list with infrared ones.
     """
 
     path: str
@@ -72,7 +72,7 @@ class RankedRow:
 
 
 def draw_ranked_lists(
-    rows: Sequence[RankedRow], storage: Storage, path: Path, title: str
+    rows: Sequence[RankedRow], storage: Storage, path: Path, title: str, note: str = ""
 ) -> tuple[Path, ...]:
     """Draw one row per query: the query in blue, then up to ten gallery images by distance.
 
@@ -82,46 +82,61 @@ def draw_ranked_lists(
         storage: Where the images of the rows lie.
         path: The first page, a PNG; further pages of twelve rows get `_2`, `_3` … in their name.
         title: Run, data set, protocol and setting (plain or the name of the re-ranking).
+        note: What the lists are not, such as those of every trial; beside the legend.
 
     Returns:
         The written pages; none without rows.
     """
+    lit = [modality for row in rows for modality in (row.modality, *(h.modality for h in row.hits))]
+    spectra = "ir" in lit
+    if spectra:
+        note = "; ".join(filter(None, (note, "vis visible, ir infrared")))
     pages = []
     for start in range(0, len(rows), ROWS_PER_PAGE):
         number = start // ROWS_PER_PAGE + 1
         file = path if number == 1 else path.with_stem(f"{path.stem}_{number}")
-        page = _draw_page(rows[start : start + ROWS_PER_PAGE], storage, title)
+        part = rows[start : start + ROWS_PER_PAGE]
+        page = _draw_page(part, storage, (title, note), spectra)
         file.parent.mkdir(parents=True, exist_ok=True)
         page.save(file, format="PNG")
         pages.append(file)
     return tuple(pages)
 
 
-def _draw_page(rows: Sequence[RankedRow], storage: Storage, title: str) -> Image.Image:
+def _draw_page(
+    rows: Sequence[RankedRow], storage: Storage, words: tuple[str, str], spectra: bool
+) -> Image.Image:
+    """Draw a page below its title and a note."""
     columns = 1 + HITS_PER_ROW
     size = (columns * _STEP + 2 * GAP, TITLE + len(rows) * _ROW + GAP)
     page = Image.new("RGB", size, _PAPER)
     draw = ImageDraw.Draw(page)
-    draw.text((GAP, 6), title, fill=_INK, font=_font(17))
-    _draw_legend(draw)
+    draw.text((GAP, 6), words[0], fill=_INK, font=_font(17))
+    _draw_legend(draw, words[1])
     for index, row in enumerate(rows):
-        _draw_row(page, draw, row, storage, TITLE + index * _ROW)
+        _draw_row(page, draw, row, storage, TITLE + index * _ROW, spectra)
     return page
 
 
-def _draw_legend(draw: ImageDraw.ImageDraw) -> None:
+def _draw_legend(draw: ImageDraw.ImageDraw, note: str) -> None:
     left = GAP
     for word, colour in [("query", BLUE), *((_WORDS[s], COLOURS[s]) for s in COLOURS)]:
         draw.rectangle((left, 34, left + 11, 45), outline=colour, width=3)
         draw.text((left + 16, 32), word, fill=colour, font=_font(13))
         left += 16 + round(draw.textlength(word, font=_font(13))) + 2 * GAP
+    draw.text((left, 32), note, fill=_INK, font=_font(13))
 
 
 def _draw_row(
-    page: Image.Image, draw: ImageDraw.ImageDraw, row: RankedRow, storage: Storage, top: int
+    page: Image.Image,
+    draw: ImageDraw.ImageDraw,
+    row: RankedRow,
+    storage: Storage,
+    top: int,
+    spectra: bool,
 ) -> None:
     _draw_tile(page, draw, storage.read(row.path), (GAP, top), BLUE)
-    lines = (f"query  AP {row.average_precision:.3f}", _who(row))
+    lines = (f"query  AP {row.average_precision:.3f}", _who(row, spectra))
     _draw_caption(draw, lines, (GAP, top), BLUE)
     rank = 0
     for column, hit in enumerate(row.hits[:HITS_PER_ROW], start=1):
@@ -130,13 +145,14 @@ def _draw_row(
         colour = COLOURS[hit.state]
         _draw_tile(page, draw, storage.read(hit.path), corner, colour)
         place = "excl." if hit.state == "junk" else f"#{rank}"
-        lines = (f"{place}  d {hit.distance:.2g}", _who(hit))
+        lines = (f"{place}  d {hit.distance:.2g}", _who(hit, spectra))
         _draw_caption(draw, lines, corner, colour)
 
 
-def _who(shown: RankedRow | RankedHit) -> str:
+def _who(shown: RankedRow | RankedHit, spectra: bool) -> str:
     camera = "" if shown.camera_id < 0 else f"  cam {shown.camera_id}"
-    return f"id {shown.person_id}{camera}{'' if shown.modality == 'rgb' else '  ir'}"
+    spectrum = f"  {'vis' if shown.modality == 'rgb' else 'ir'}" if spectra else ""
+    return f"id {shown.person_id}{camera}{spectrum}"
 
 
 def _draw_tile(

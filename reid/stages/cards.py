@@ -12,6 +12,9 @@ from reid.recipe import Recipe
 from reid.stages.pretrained import Parent
 from reid.tracking.lineage import git_state
 
+IMPORTED = "imported"
+"""Study of models that were trained elsewhere, whose parent is the checkpoint they come from."""
+
 
 def model_card(
     *,

@@ -1,18 +1,22 @@
-"""Picture what a model looks at: patches of a transformer, or what scores of pairs are made of."""
+"""Picture what a model makes of images: its patches, scores of pairs, or two spectra."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from reid.data.manifest import Manifest
 from reid.errors import ParamsError
 from reid.files import write_whole
+from reid.methods.explanation import PatchModel
 from reid.methods.pair_explanation import PairModel
 from reid.report.explanation import PARTS
+from reid.stages.explained_gap import explain_gap
 from reid.stages.explained_images import Look, open_scene
 from reid.stages.explained_model import ExplainedModel, find_model
 from reid.stages.explained_pairs import explain_pairs
 from reid.stages.explained_patches import explain_patches
-from reid.stages.paths import explain_folder
+from reid.stages.paths import explain_folder, manifest_file
 from reid.study import load_study
 from reid.tracking.run import find_run
 
@@ -52,30 +56,36 @@ def explain(target: str, wanted: Wanted) -> None:
         wanted: What to picture.
 
     Raises:
-        ParamsError: An argument is wrong, or nothing can be said about the network.
+        ParamsError: An argument is wrong, or there is nothing to draw of the network.
         DataError: The dataset is not built, or an image cannot be read.
         CheckpointError: The weights cannot be loaded.
     """
     _require_numbers(wanted)
     study = load_study()
     model = find_model(study, target)
-    look = _look(model, wanted, wanted.folder or explain_folder(study.study, model.name))
-    if isinstance(model.inside, PairModel):
-        pictures, facts = explain_pairs(model.inside, look)
-    else:
-        parts = DEFAULT_PARTS if wanted.parts is None else wanted.parts
-        pictures, facts = explain_patches(model.inside, look, parts, wanted.seed)
+    dataset = _dataset(model, wanted)
+    folder = wanted.folder or explain_folder(study.study, model.name)
+    title = f"{model.name} on {dataset}"
+    _require_parts(model, wanted)
+    pictures, facts = _look_inside(model, dataset, wanted, folder, title)
+    if model.embeds is not None:
+        gap = explain_gap(model.embeds, dataset, folder, title, wanted.seed)
+        if gap is not None:
+            pictures.append(gap[0])
+            facts["modality_gap"] = gap[1]
+    if not pictures:
+        raise _nothing_to_draw(model, dataset)
     record = {
         "model": model.name,
         "method": model.method,
-        "dataset": look.scene.dataset,
-        "manifest_digest": look.scene.manifest.digest,
+        "dataset": dataset,
+        "manifest_digest": Manifest.load(manifest_file(dataset)).digest,
         "seed": wanted.seed,
         **facts,
     }
-    write_whole(look.folder / RECORD, json.dumps(record, indent=2) + "\n")
+    write_whole(folder / RECORD, json.dumps(record, indent=2) + "\n")
     _log(model, pictures)
-    print(f"{look.title}: {len(look.scene.shown)} images, pictures in {look.folder}")
+    print(f"{title}: {', '.join(picture.name for picture in pictures)} in {folder}")
 
 
 def _require_numbers(wanted: Wanted) -> None:
@@ -102,20 +112,43 @@ def _dataset(model: ExplainedModel, wanted: Wanted) -> str:
     return dataset
 
 
-def _look(model: ExplainedModel, wanted: Wanted, folder: Path) -> Look:
-    in_pairs = isinstance(model.inside, PairModel)
-    if in_pairs and wanted.parts is not None:
+def _require_parts(model: ExplainedModel, wanted: Wanted) -> None:
+    if wanted.parts is not None and not isinstance(model.inside, PatchModel):
+        kind = "scores pairs and has" if isinstance(model.inside, PairModel) else "has"
         raise ParamsError(
-            f"--parts {wanted.parts} for {model.name}, which scores pairs and has no patch tokens",
+            f"--parts {wanted.parts} for {model.name}, which {kind} no patch tokens",
             "the option for transformers only",
             "Leave it out.",
         )
-    count = COMPARED if in_pairs else CLUSTERED
-    scene = open_scene(_dataset(model, wanted), wanted.images // 2, count, wanted.seed)
+
+
+def _look_inside(
+    model: ExplainedModel, dataset: str, wanted: Wanted, folder: Path, title: str
+) -> tuple[list[Path], dict[str, Any]]:
+    """Draw patches or scores of pairs, if there are any."""
+    inside = model.inside
+    if inside is None:
+        return [], {}
+    count = COMPARED if isinstance(inside, PairModel) else CLUSTERED
+    scene = open_scene(dataset, wanted.images // 2, count, wanted.seed)
     # Camera ids mean something to a network only on the dataset that it was trained on.
     home = scene.dataset == model.train_dataset
-    batch = scene.batch(model.inside.image, model.camera_ids if home else ())
-    return Look(scene, batch, folder, f"{model.name} on {scene.dataset}")
+    batch = scene.batch(inside.image, model.camera_ids if home else ())
+    look = Look(scene, batch, folder, title)
+    if isinstance(inside, PairModel):
+        return explain_pairs(inside, look)
+    parts = DEFAULT_PARTS if wanted.parts is None else wanted.parts
+    return explain_patches(inside, look, parts, wanted.seed)
+
+
+def _nothing_to_draw(model: ExplainedModel, dataset: str) -> ParamsError:
+    return ParamsError(
+        f"{model.name}: a network of method {model.method} has no patch tokens, and {dataset} "
+        "shows nobody in both visible and infrared light",
+        "a run of transreid, personvit or transmatcher, a pretrained backbone, or a dataset of two "
+        "spectra",
+        "Name another run, or such a dataset with --dataset.",
+    )
 
 
 def _log(model: ExplainedModel, pictures: list[Path]) -> None:

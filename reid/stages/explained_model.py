@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from reid.errors import ParamsError
 from reid.methods.explanation import PatchModel, PatchNetwork
 from reid.methods.model_directory import WEIGHTS_FILE, LoadedModel, load_model
 from reid.methods.pair_explanation import PairModel, pair_model
@@ -22,27 +21,30 @@ class ExplainedModel:
     Args:
         name: Run or folder.
         method: Name of the method, or `pretraining`.
-        inside: Its patches, or its scores of pairs.
+        inside: Its patches, or its scores of pairs; None for a network with neither, such as a
+            convolutional one.
         train_dataset: What it was trained on, as far as its card says.
         dataset: What to look at unless told otherwise; None if nobody knows.
         camera_ids: Training cameras in the order of their rank.
         mlflow_run_id: The run that trained it.
+        embeds: The model, if it gives features with distances between them.
     """
 
     name: str
     method: str
-    inside: PatchModel | PairModel
+    inside: PatchModel | PairModel | None
     train_dataset: str | None
     dataset: str | None
     camera_ids: tuple[int, ...] = ()
     mlflow_run_id: str | None = None
+    embeds: LoadedModel | None = None
 
 
 def find_model(study: Study, target: str) -> ExplainedModel:
     """Load what `target` names: a run of the study, else a pretraining, a folder, or a file.
 
     Raises:
-        ParamsError: There is no such thing, or nothing can be said about its network.
+        ParamsError: There is no such thing, or nothing can be said about its scores of pairs.
         CheckpointError: The weights cannot be loaded.
     """
     path = model_folder(study.study, target)
@@ -62,29 +64,26 @@ def find_model(study: Study, target: str) -> ExplainedModel:
 
 def _trained(study: Study, folder: Path) -> ExplainedModel:
     model = load_model(folder)
-    card = model.card
+    card, inside = model.card, _inside(model)
     ours = card.study == study.study and card.run in study.runs
     return ExplainedModel(
         name=card.run,
         method=card.method,
-        inside=_inside(model),
+        inside=inside,
         train_dataset=card.train_dataset,
         dataset=study.runs[card.run].test if ours else card.train_dataset,
         camera_ids=card.camera_ids,
         mlflow_run_id=card.mlflow_run_id,
+        embeds=None if isinstance(inside, PairModel) else model,
     )
 
 
-def _inside(model: LoadedModel) -> PatchModel | PairModel:
+def _inside(model: LoadedModel) -> PatchModel | PairModel | None:
     network = model.network
     if network.scorer() is not None:
         return pair_model(model)
     if not isinstance(network, PatchNetwork):
-        raise ParamsError(
-            f"{model.card.run}: a network of method {model.card.method} has no patch tokens",
-            "a run of transreid, personvit or transmatcher, or a pretrained backbone",
-            "Name another run.",
-        )
+        return None
     return PatchModel(network, network.view_patches, model.recipe.image)
 
 

@@ -9,7 +9,7 @@ from reid.methods.base import DataFacts
 from reid.methods.model_directory import save_model
 from reid.methods.registry import METHODS, build_network, load_recipe
 from reid.nn.checkpoint import load_state, read_weights
-from reid.stages.cards import model_card
+from reid.stages.cards import IMPORTED, model_card
 from reid.stages.paths import manifest_file
 from reid.stages.pretrained import Parent
 
@@ -35,7 +35,7 @@ def import_weights(checkpoint: Path, folder: Path, recipe_file: Path, dataset: s
     report = replace(load_state(network, converted), dropped=unused)
     card = model_card(
         run=folder.name,
-        study="imported",
+        study=IMPORTED,
         recipe=recipe,
         manifest=manifest,
         network=network,

@@ -45,6 +45,16 @@ def ranked_rows(
     ]
 
 
+def list_note(protocol: Protocol) -> str:
+    """Say in what the lists of a protocol are not what its figures are made of."""
+    notes = []
+    if protocol.trials > 1 and not protocol.single_shot:
+        notes.append(f"gallery: draw 1 of {protocol.trials}; AP: mean of all draws")
+    if protocol.counting == "persons":
+        notes.append("ranks count images here, persons in the figures")
+    return "; ".join(notes)
+
+
 def _whole_lists(
     embeddings: Embeddings, protocol: Protocol, query_rows: IntArray
 ) -> Iterator[tuple[IntArray, DoubleArray]]:

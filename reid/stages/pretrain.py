@@ -86,7 +86,7 @@ def pretrain_backbone(name: str, devices: int = 1) -> None:
         with whole_folder(pretrained_folder(task.study.study, name)) as folder:
             kept = sorted((task.checkpoints / KEPT).glob("*.safetensors"))
             save_pretrained(folder, distillation, task.recipe, kept)
-            write_history(folder / "history.csv", history)
+            write_history(folder, history, f"{name} pretrained on {task.entry.data}")
             card = _card(task, distillation, folder, tracked.run_id, devices)
             save_card(folder, card)
             log_backbone(tracked, folder, card, task.params)

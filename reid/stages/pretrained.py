@@ -5,7 +5,11 @@ from pathlib import Path
 from typing import NamedTuple
 from warnings import warn
 
+import torch
+
 from reid.errors import ParamsError, ReidWarning
+from reid.methods.base import DataFacts, EmbeddingNetwork
+from reid.methods.registry import METHODS, build_network
 from reid.nn.backbone_file import BackboneFacts, read_facts
 from reid.pretrain.parent import BACKBONE_FILE
 from reid.pretrain.pretrained_directory import PretrainCard, load_card
@@ -78,6 +82,25 @@ def find_parent(starts_from: Path, recipe: Recipe) -> Parent:
     parent = _parent(path)
     _compare_normalisation(parent, recipe)
     return parent
+
+
+def begin_network(
+    recipe: Recipe, facts: DataFacts, seed: int, weights: Path | str | None
+) -> EmbeddingNetwork:
+    """Make the network that a training begins with; the same arguments give the same weights.
+
+    Args:
+        weights: Of the parent; None for fresh weights.
+
+    Raises:
+        CheckpointError: The weights cannot be loaded.
+    """
+    torch.manual_seed(seed)
+    network = build_network(recipe, facts)
+    if weights is not None:
+        report = METHODS[recipe.method].load_pretrained(network, weights)
+        print(f"{weights}: {report.summary()}")
+    return network
 
 
 def _parent(path: Path) -> Parent:

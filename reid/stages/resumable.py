@@ -12,9 +12,11 @@ from filelock import FileLock, Timeout
 
 from reid.errors import ParamsError
 from reid.files import write_whole
+from reid.report.training_curves import draw_training_curves
 from reid.stages.paths import CHECKPOINTS
 from reid.tracking.run import TrackedRun, start_run
 
+HISTORY, CURVES = "history.csv", "curves.png"
 _RUN_ID = "mlflow_run_id"
 
 
@@ -61,9 +63,10 @@ class EpochSink:
         )
 
 
-def write_history(path: Path, history: list[dict[str, float]]) -> None:
-    """Write one line per epoch."""
-    with path.open("w", newline="", encoding="utf-8") as file:
+def write_history(folder: Path, history: list[dict[str, float]], title: str) -> None:
+    """Write one line per epoch, and a picture of them, into a folder."""
+    with (folder / HISTORY).open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(history[0]))
         writer.writeheader()
         writer.writerows(history)
+    draw_training_curves(history, folder / CURVES, title)

@@ -3,8 +3,6 @@
 import shutil
 from pathlib import Path
 
-import torch
-
 from reid.data.images import TRAIN_RESAMPLING, ImageTable, image_facts
 from reid.data.manifest import Manifest
 from reid.errors import DataError
@@ -12,11 +10,11 @@ from reid.files import whole_folder
 from reid.methods.base import DataFacts, EmbeddingNetwork
 from reid.methods.embedding import best_device
 from reid.methods.model_directory import save_model
-from reid.methods.registry import METHODS, build_network, load_recipe
+from reid.methods.registry import load_recipe
 from reid.recipe import Recipe
 from reid.stages.cards import model_card
 from reid.stages.paths import manifest_file, model_folder, open_images
-from reid.stages.pretrained import Parent, find_parent
+from reid.stages.pretrained import Parent, begin_network, find_parent
 from reid.stages.resumable import (
     EpochSink,
     alone,
@@ -72,7 +70,7 @@ def train_run(name: str) -> None:
         )
         with whole_folder(model_folder(study.study, name)) as folder:
             save_model(folder, network, recipe, card)
-            write_history(folder / "history.csv", history)
+            write_history(folder, history, f"{name} ({recipe.method}) trained on {run.train}")
     shutil.rmtree(checkpoints)
 
 
@@ -107,13 +105,8 @@ def _network(
             "labelled images",
             "Choose another dataset.",
         )
-    torch.manual_seed(study.seed)
     facts = DataFacts(manifest.num_classes, manifest.num_cameras, manifest.num_views)
-    network = build_network(recipe, facts)
-    if parent.weights is not None:
-        report = METHODS[recipe.method].load_pretrained(network, parent.weights)
-        print(f"{parent.weights}: {report.summary()}")
-    return network
+    return begin_network(recipe, facts, study.seed, parent.weights)
 
 
 def _training_table(study: Study, run: RunEntry, recipe: Recipe, manifest: Manifest) -> ImageTable:

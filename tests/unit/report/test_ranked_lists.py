@@ -1,7 +1,8 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
-from PIL import Image, ImageColor
+from PIL import Image, ImageColor, ImageDraw
 
 from reid.data.storage import open_storage
 from reid.report.ranked_lists import (
@@ -86,6 +87,26 @@ def test_many_queries_fill_several_pages(images: Path, tmp_path: Path) -> None:
 def test_no_query_gives_no_page(images: Path, tmp_path: Path) -> None:
     assert draw_ranked_lists([], open_storage(images), tmp_path / "page.png", "bot") == ()
     assert not (tmp_path / "page.png").exists()
+
+
+def test_both_spectra_are_said_where_there_are_two(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    written = ImageDraw.ImageDraw.text
+
+    def text(self: ImageDraw.ImageDraw, xy: Any, words: str, *args: Any, **more: Any) -> None:
+        said.append(words)
+        written(self, xy, words, *args, **more)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", text)
+    hit = RankedHit("grey.png", 7, 2, 0.25, "match")
+    for modality in ("ir", "rgb"):
+        shown = RankedRow("a.png", 7, 5, 0.5, (hit,), modality)
+        draw_ranked_lists([shown], open_storage(images), tmp_path / "a.png", "idkl", "draw 1")
+    both, one = said[: len(said) // 2], said[len(said) // 2 :]
+    assert {"id 7  cam 5  ir", "id 7  cam 2  vis", "draw 1; vis visible, ir infrared"} <= set(both)
+    assert {"id 7  cam 5", "id 7  cam 2", "draw 1"} <= set(one)
 
 
 def test_infrared_and_known_cameras_are_said(images: Path, tmp_path: Path) -> None:

@@ -195,9 +195,17 @@ def test_a_file_of_a_pretraining_needs_a_dataset_if_it_names_none(project: Path)
     assert record(Path("out/d"))["dataset"] == LABELLED
 
 
-def test_a_network_without_patches_is_refused(project: Path) -> None:
+def test_a_network_without_patches_is_refused_on_one_spectrum(project: Path) -> None:
     save_run("bot", "bot")
-    with pytest.raises(ParamsError, match=r"bot: a network of method bot has no patch tokens; ex"):
+    words = (
+        rf"bot: a network of method bot has no patch tokens, and {LABELLED} shows nobody in both"
+    )
+    with pytest.raises(ParamsError, match=words):
+        explain("bot", Wanted(images=4))
+    assert not Path("reports").exists()
+    with pytest.raises(
+        ParamsError, match=r"--parts 3 for bot, which has no patch tokens; expected"
+    ):
         explain("bot", SMALL)
 
 

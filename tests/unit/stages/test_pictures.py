@@ -5,7 +5,7 @@ from reid.retrieval.embeddings import Embeddings
 from reid.retrieval.evaluate import PLAIN, EvaluationSettings, evaluate
 from reid.retrieval.protocols import protocol_named
 from reid.retrieval.reranking import RerankParams
-from reid.stages.pictures import ranked_rows
+from reid.stages.pictures import list_note, ranked_rows
 
 # angle of each feature, person, camera, role: the query at 0 degrees sees them in this order
 ROWS = [
@@ -96,6 +96,27 @@ def test_a_drawn_gallery_is_shown_as_the_first_trial_drew_it() -> None:
     assert (row.path, row.modality) == ("0.jpg", "ir")
     shown = [(hit.path, hit.state, hit.modality) for hit in row.hits]
     assert shown == [("3.jpg", "wrong", "rgb"), ("4.jpg", "match", "rgb")]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "note"),
+    [
+        ("market", ""),
+        ("cuhk03_drawn", ""),  # draws alter the matching curve alone
+        ("vehicleid", "gallery: draw 1 of 10; AP: mean of all draws"),
+        (
+            "sysu_all_single",
+            "gallery: draw 1 of 10; AP: mean of all draws; "
+            "ranks count images here, persons in the figures",
+        ),
+        (
+            "llcm_full_gallery_nir_to_visible",
+            "ranks count images here, persons in the figures",
+        ),
+    ],
+)
+def test_it_is_said_what_a_list_is_not(protocol: str, note: str) -> None:
+    assert list_note(protocol_named(protocol)) == note
 
 
 @pytest.mark.parametrize(
