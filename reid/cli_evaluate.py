@@ -24,6 +24,7 @@ _EXAMPLES = """examples:
   reid evaluate shop.npz --protocol no_camera    no camera ids
   reid evaluate duke.npz --rerank 50 15 0.3 --out reports/duke
   reid evaluate duke.npz --expand 10 0 --expand 10 3    AQE and alpha-QE beside plain
+  reid evaluate sysu.npz --protocol sysu_all_single --rerank-variant query_only    as IDKL does
   reid evaluate regdb_*.npz --protocol regdb_visible_to_thermal    ten splits: mean and deviation
 
 names of arrays, or of the columns of a table; letter case does not matter:
@@ -61,6 +62,13 @@ def add_evaluate_command(commands: "Commands[argparse.ArgumentParser]") -> None:
         help=f"parameters of re-ranking (default: {defaults})",
     )
     how.add_argument("--no-rerank", action="store_true", help="plain distances only")
+    evaluate.add_argument(
+        "--rerank-variant",
+        action="append",
+        metavar="NAME",
+        help="score a known public variant of re-ranking too, under its own name, such as "
+        "query_only (IDKL on SYSU-MM01); may be repeated",
+    )
     evaluate.add_argument(
         "--expand",
         nargs=2,
@@ -138,8 +146,8 @@ def _evaluate_run(options: argparse.Namespace) -> None:
 
 
 _FOR_FILES = (
-    *("labels", "protocol", "name", "raw", "rerank", "no_rerank", "expand", "expand_gallery"),
-    *("max_rank", "memory", "device", "search", "out"),
+    *("labels", "protocol", "name", "raw", "rerank", "no_rerank", "rerank_variant"),
+    *("expand", "expand_gallery", "max_rank", "memory", "device", "search", "out"),
 )
 
 
@@ -149,6 +157,7 @@ def _evaluate_files(options: argparse.Namespace) -> None:
 
     settings = EvaluationSettings(
         rerank=None if options.no_rerank else _rerank_params(options.rerank or RERANK),
+        variants=tuple(dict.fromkeys(options.rerank_variant or ())),
         expansions=_expansions(options.expand or (), options.expand_gallery),
         max_rank=MAX_RANK if options.max_rank is None else options.max_rank,
         memory=options.memory,

@@ -62,11 +62,24 @@ class PairsEntry(Params):
     rerank: bool = True
 
 
+VariantName = Literal[
+    "fourth_power",
+    "float16",
+    "faiss_jaccard",
+    "fastreid_mix",
+    "reidmamba_jaccard",
+    "openunreid",
+    "query_only",
+]
+
+
 class EvaluationEntry(Params):
     """How the test sets are scored.
 
     Attributes:
         rerank: Parameters of k-reciprocal re-ranking.
+        rerank_variants: Known public variants of re-ranking that are scored too, with the same
+            parameters and each under its own name; not for methods that score pairs.
         lift: Temporal lifting of the re-ranked distances, under its own name; null for none.
         pairs: For methods that score pairs of images.
         expansions: Query expansions that are scored too, each under its own name; not for methods
@@ -79,6 +92,7 @@ class EvaluationEntry(Params):
     """
 
     rerank: RerankEntry = RerankEntry.model_validate({})
+    rerank_variants: tuple[VariantName, ...] = ()
     lift: LiftEntry | None = None
     pairs: PairsEntry = PairsEntry.model_validate({})
     expansions: tuple[ExpansionEntry, ...] = ()

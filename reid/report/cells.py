@@ -63,6 +63,14 @@ def stated(value: Any) -> str:
     return str(value)
 
 
+def remarks(table: ComparedRuns) -> list[str]:
+    """Write what each variant of re-ranking exploits, and that it ranks nothing."""
+    return [
+        f"{setting} {said}. It ranks no run; it stands beside figures of codes that do the same."
+        for setting, said in table.remarks.items()
+    ]
+
+
 def conditions(table: ComparedRuns) -> list[tuple[str, str]]:
     """Write how all rows of a table were measured."""
     return [(key.replace("_", " "), stated(value)) for key, value in table.conditions.items()]

@@ -76,12 +76,14 @@ class ComparedRuns:
         test_set: `<dataset>/<protocol>`.
         conditions: Protocol fields and sizes, equal for all rows.
         settings: Names of the re-rankings in the rows.
+        remarks: What re-rankings that are variants exploit, by their names.
         apart: Why other runs of this test set stand in another table; empty if none do.
     """
 
     test_set: str
     conditions: Mapping[str, Any]
     settings: tuple[str, ...]
+    remarks: Mapping[str, str]
     rows: tuple[ComparedRun, ...]
     apart: str
 
@@ -133,6 +135,11 @@ def _compare(
         test_set=test_set,
         conditions={field: card.get(field) for field in PROTOCOL_FIELDS + SIZE_FIELDS},
         settings=tuple(settings),
+        remarks={
+            setting: said
+            for result in ranked
+            for setting, said in result.cards[test_set].get("rerank_variants", {}).items()
+        },
         rows=rows,
         apart=" ".join(_differences(test_set, results[0], other) for other in others),
     )

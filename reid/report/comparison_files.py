@@ -33,6 +33,7 @@ th { background: #f3f5f8; font-weight: 600; vertical-align: bottom; }
 th.name, td.name { text-align: left; } thead th.group { text-align: center; }
 .reranked { background: #fbf6ea; } tr.best td.main { font-weight: 700; }
 .luck { color: #8a5a00; } .apart { border-left: 4px solid #c77700; padding-left: .8rem; }
+.remark { color: #8a5a00; margin: .4rem 0; }
 dl { display: flex; flex-wrap: wrap; gap: .2rem 1.6rem; color: #444; font-size: .9rem; }
 dt, dd { display: inline; margin: 0; } dt { color: #777; } dd { overflow-wrap: anywhere; }
 </style>
@@ -72,6 +73,7 @@ dt, dd { display: inline; margin: 0; } dt { color: #777; } dd { overflow-wrap: a
 {% endfor %}
 </tbody>
 </table></div>
+{% for remark in cells.remarks(table) %}<p class="remark">{{ remark }}</p>{% endfor %}
 <dl>{% for key, value in cells.conditions(table) %}
 <div><dt>{{ key }}</dt> <dd>{{ value }}</dd></div>{% endfor %}</dl>
 {% endfor %}
@@ -118,6 +120,8 @@ def _markdown(study: str, tables: Sequence[ComparedRuns]) -> str:
             values += [cells.gap(row)]
             values += [cells.reranked(row, setting, name) for setting, name in extra]
             lines.append(_line([*values, *(cells.stated(row.stated[f]) for f in RUN_FIELDS)]))
+        for remark in cells.remarks(table):
+            lines += ["", remark]
         lines += ["", *(f"- {key}: {value}" for key, value in cells.conditions(table))]
     return "\n".join(lines) + "\n"
 

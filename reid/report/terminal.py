@@ -12,9 +12,11 @@ LUCK = "~ not significant: the 95 % interval of a paired bootstrap over queries 
 def terminal_table(table: ComparedRuns) -> Table:
     """Lay out one table: plain figures, and re-ranked ones in columns that say so."""
     digest = cells.stated(table.conditions["manifest_digest"])[:12]
+    drawn = cells.stated(table.conditions["gallery_draw"])
+    gallery = "" if drawn == "all" else f", gallery {drawn}"
     view = Table(
-        title=f"{table.test_set} (per cent, manifest {digest})",
-        caption=f"{LUCK} {table.apart}".strip(),
+        title=f"{table.test_set} (per cent, manifest {digest}{gallery})",
+        caption=" ".join(filter(None, (LUCK, table.apart, *cells.remarks(table)))),
         box=box.SIMPLE_HEAD,
         padding=0,
     )

@@ -8,13 +8,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from reid.errors import EvaluationError
+from reid.errors import EvaluationError, ParamsError
 from reid.progress import Advance, silent
 from reid.retrieval.embeddings import Embeddings
 from reid.retrieval.expansion import ExpansionParams
 from reid.retrieval.features import DoubleArray, FeatureRows, FloatArray, IntArray
 from reid.retrieval.labels import JUNK
-from reid.retrieval.memory import APPROXIMATE_COPIES, EXPANSION_COPIES, Plan, Sizes
+from reid.retrieval.memory import (
+    APPROXIMATE_COPIES,
+    EXPANSION_COPIES,
+    VARIANT_COPIES,
+    Plan,
+    Sizes,
+)
 from reid.retrieval.pair_source import LiftedSource
 from reid.retrieval.plain_watch import Breakdown, PlainWatch
 from reid.retrieval.precision import name_of
@@ -25,6 +31,13 @@ from reid.retrieval.scoring import NearestLists, Scores, Source, score
 from reid.retrieval.space import FeatureSpace, Search, Space
 from reid.retrieval.testset import TestSet
 from reid.retrieval.tlift import TLiftParams
+from reid.retrieval.variant_source import (
+    AS_GIVEN,
+    VariantSource,
+    check_variants,
+    variant_remarks,
+    variant_setting,
+)
 
 PLAIN = "plain"
 # what the maker of embeddings is expected to state; None where it does not
@@ -51,6 +64,8 @@ class EvaluationSettings:
 
     Args:
         rerank: Parameters of re-ranking; None leaves it out.
+        variants: Names of known public variants of re-ranking (see `reranking_variants`), scored
+            with the same parameters, each under its own name.
         expansions: Query expansions, each scored under its own name.
         lift: Parameters of temporal lifting of the re-ranked distances; None leaves it out.
         max_rank: Length of the matching curve.
@@ -59,9 +74,13 @@ class EvaluationSettings:
         pairs: Count all pairs by distance too, which makes the plain distances a second time.
         search: How re-ranking finds neighbours: `exact`, or `approximate` beyond a million images,
             which then stands in the name of the setting.
+
+    Raises:
+        ParamsError: Variants without re-ranking.
     """
 
     rerank: RerankParams | None = field(default_factory=RerankParams)
+    variants: tuple[str, ...] = ()
     expansions: tuple[ExpansionParams, ...] = ()
     lift: TLiftParams | None = None
     max_rank: int = 50
@@ -69,6 +88,19 @@ class EvaluationSettings:
     device: str = "cpu"
     pairs: bool = True
     search: Search = "exact"
+
+    def __post_init__(self) -> None:
+        if self.variants and self.rerank is None:
+            raise ParamsError(
+                f"the re-ranking variant {self.variants[0]} without re-ranking",
+                "the canonical score beside it",
+                "Leave out the variant, or re-rank.",
+            )
+
+    @property
+    def remarks(self) -> dict[str, str]:
+        """What each setting of a variant exploits, as a sentence."""
+        return variant_remarks(self.variants, self.rerank) if self.rerank else {}
 
     @property
     def reranked(self) -> str | None:
@@ -139,7 +171,8 @@ def evaluate(
 
     Raises:
         EvaluationError: The test set lacks what the protocol needs, no query is valid, features
-            are not finite, the memory is too small, or settings ask for what `scored` cannot give.
+            are not finite, the memory is too small, or settings ask for what `scored` cannot give
+            or what has no meaning under the protocol.
     """
     settings = settings or EvaluationSettings()
     rows = known_rows(embeddings)
@@ -152,6 +185,8 @@ def evaluate(
     else:
         features = FeatureRows(embeddings.features, dataset, protocol.normalise, rows, plan.hold)
         space = FeatureSpace(features, settings.device, search=settings.search)
+    if settings.rerank:
+        check_variants(settings.variants, settings.rerank, test, protocol)
     watching = PlainWatch(test, settings.pairs)
     scores: dict[str, Scores] = {}
     nearest: dict[str, NearestLists] = {}
@@ -204,7 +239,9 @@ def _sizes(
         copies=max(
             EXPANSION_COPIES if settings.expansions else 0,
             APPROXIMATE_COPIES if approximate else 0,
+            VARIANT_COPIES if settings.variants else 0,
         ),
+        variants=bool(settings.variants),
     )
 
 
@@ -223,6 +260,14 @@ def _sources(
         if settings.lift:
             lifted = LiftedSource(reranked, *moments, settings.lift)
             yield f"{settings.reranked}_{settings.lift.name}", lifted
+        for name in settings.variants:
+            if not isinstance(source, FeatureSpace):
+                raise _impossible(f"the re-ranking variant {name}", "features")
+            features = source.features.as_given() if name in AS_GIVEN else source.features
+            yield (
+                variant_setting(name, settings.rerank),
+                VariantSource(features, name, settings.rerank),
+            )
     for params in settings.expansions:
         if not isinstance(source, FeatureSpace):
             raise _impossible("query expansion", "features, whose means are features")
@@ -277,6 +322,8 @@ def _card(
             "lambda": rerank.lambda_,
             "neighbours": settings.search,
         },
+        # known public codes that give other numbers; never the ones to compare methods by
+        "rerank_variants": settings.remarks,
         # other queries and the gallery shape these distances: a system that answers one query at a
         # time does not have them
         "transductive": [setting for setting in scores if setting != PLAIN],

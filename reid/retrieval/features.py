@@ -91,6 +91,10 @@ class FeatureRows:
         part._factors = None if self._factors is None else self._factors[chosen]
         return part
 
+    def as_given(self) -> "FeatureRows":
+        """Return the same rows not scaled, converted at each use."""
+        return FeatureRows(self._stored, rows=self._index, hold=False)
+
     def _copied(self) -> FloatArray:
         """Return all rows as they are given out; those that lie in memory as they are."""
         if self._factors is None and not isinstance(self._stored, np.memmap):

@@ -12,7 +12,7 @@ BLOCK_SIZE = 512
 # bytes of distances that may be kept, with or without a bound
 KEPT = 512 * 10**6
 # copies of all features as float32 that some work takes beside them
-EXPANSION_COPIES, APPROXIMATE_COPIES = 4, 1
+EXPANSION_COPIES, APPROXIMATE_COPIES, VARIANT_COPIES = 4, 1, 4
 _MEGABYTE = 10**6
 _FLOAT, _LONG = 4, 8
 # numbers of 8 bytes that are held for each image, each query, and each query and camera
@@ -40,7 +40,8 @@ class Sizes:
         averaged: Rows averaged into each row of weights, k2 of the paper.
         genuine: Genuine pairs that are counted; 0 if none are.
         cameras: Cameras of the gallery.
-        copies: Of all features, beside them (see `EXPANSION_COPIES` and `APPROXIMATE_COPIES`).
+        copies: Of all features, beside them (see `EXPANSION_COPIES` and the like).
+        variants: Whether variants of re-ranking are scored too.
     """
 
     queries: int
@@ -51,6 +52,7 @@ class Sizes:
     genuine: int = 0
     cameras: int = 0
     copies: int = 0
+    variants: bool = False
 
     @property
     def images(self) -> int:
@@ -70,6 +72,10 @@ class Sizes:
     @property
     def row(self) -> int:
         """Bytes of one row of distances, twice: it is kept while the next one is made."""
+        if self.variants:
+            # against all images, and all images against the queries, which are sorted; a pool
+            # counts as gallery, but may be queries
+            return 2 * self.images * (_FLOAT + _LONG)
         return 2 * self.gallery * _FLOAT
 
     @property
@@ -146,13 +152,19 @@ class Plan:
                 f"a memory of {_megabytes(memory)} for {sizes.queries} queries x {sizes.gallery} "
                 "gallery images",
                 f"at least {_megabytes(least)}",
-                "Raise it, or do without re-ranking." if sizes.longest else "Raise it.",
+                _remedy(sizes),
             )
         hold = memory >= least + sizes.features
         free = memory - sizes.fixed - (sizes.features if hold else 0)
         block_size = max(1, min(BLOCK_SIZE, free // sizes.row))
         free -= block_size * sizes.row
         return cls(block_size, hold, keep=hold and sizes.distances <= min(free, KEPT))
+
+
+def _remedy(sizes: Sizes) -> str:
+    if sizes.variants:
+        return "Raise it, or do without variants of re-ranking."
+    return "Raise it, or do without re-ranking." if sizes.longest else "Raise it."
 
 
 def _megabytes(size: int) -> str:

@@ -51,13 +51,36 @@ def variant_blocks(
     Raises:
         ParamsError: Unknown name.
     """
+    check_variant(name)
+    return VARIANTS[name](query, gallery, params, block_size)
+
+
+def check_variant(name: str) -> None:
+    """Refuse an unknown name.
+
+    Raises:
+        ParamsError: It is no key of `VARIANTS`.
+    """
     if name not in VARIANTS:
         raise ParamsError(
             f"unknown re-ranking variant '{name}'{nearest(name, VARIANTS)}",
             f"one of {', '.join(VARIANTS)}",
             "Correct the name.",
         )
-    return VARIANTS[name](query, gallery, params, block_size)
+
+
+def check_queries(name: str, count: int, params: RerankParams) -> None:
+    """Refuse too few queries for a variant whose lists hold nothing else.
+
+    Raises:
+        EvaluationError: `query_only` with no more queries than `k1`.
+    """
+    if name == "query_only" and count <= params.k1:
+        raise EvaluationError(
+            f"{count} queries for neighbour lists that hold {params.k1 + 1} queries",
+            f"at least {params.k1 + 1}",
+            "Take a smaller k1, or the ordinary re-ranking.",
+        )
 
 
 def fourth_power(
@@ -203,19 +226,15 @@ def query_only(query: Features, gallery: Features, params: RerankParams, block_s
         EvaluationError: Not more queries than `k1`.
     """
     count = len(query)
-    if count <= params.k1:
-        raise EvaluationError(
-            f"{count} queries for neighbour lists that hold {params.k1 + 1} queries",
-            f"at least {params.k1 + 1}",
-            "Take a smaller k1, or the ordinary re-ranking.",
-        )
+    check_queries("query_only", count, params)
     space = _together(query, gallery)
     everyone = np.arange(len(space))
     mine, others = everyone[:count], everyone[count:]
     to_queries = space.blocks(everyone, mine, block_size)
     longest = max(params.k1 + 1, params.k2)
-    orders = [np.argsort(block, axis=1, kind="stable")[:, :longest] for block in to_queries]
-    lists = np.concatenate(orders).astype(np.int32)
+    # copied block by block: a view would keep the order of all queries
+    orders = [_first(block, longest) for block in to_queries]
+    lists = np.concatenate(orders)
     to_all = space.blocks(mine, everyone, block_size)
     largest = np.concatenate([block.max(axis=1) for block in to_all]).astype(np.float64)
     # images of the gallery have no members to weigh, hence no scale
@@ -229,6 +248,11 @@ def query_only(query: Features, gallery: Features, params: RerankParams, block_s
     sides = split_weights(weights, mine, others)
     factors = (params.lambda_ * scale[:count]).astype(np.float32)
     return _half_mix(_scaled(space.blocks(mine, others, block_size), factors), *sides, params)
+
+
+def _first(block: FloatArray, count: int) -> npt.NDArray[np.int32]:
+    """Return the columns of the `count` smallest numbers of each row, ties by column."""
+    return np.argsort(block, axis=1, kind="stable")[:, :count].astype(np.int32)
 
 
 def _scaled(blocks: Blocks, factors: FloatArray) -> Blocks:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ from reid.retrieval.features import DoubleArray
 # a test set `<dataset>/<protocol>` and a setting `plain` or `rerank_...`
 Key = tuple[str, str]
 RERANKED = "reranked"
+# neither a variant, whose name comes first, nor what is made of re-ranked distances
+_CANONICAL = re.compile(r"rerank_k\d+_\d+_[^_]+(_approximate)?")
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,8 +159,8 @@ def _write_curves(folder: Path, curves: dict[Key, DoubleArray]) -> None:
 
 
 def _column(setting: str) -> str:
-    """Return the name of a setting's column; that of re-ranking has no parameters in it."""
-    return RERANKED if setting.startswith("rerank_") else setting
+    """Return the name of a setting's column; that of canonical re-ranking has no parameters."""
+    return RERANKED if _CANONICAL.fullmatch(setting) else setting
 
 
 def _read_curves(folder: Path, cards: dict[str, dict[str, Any]]) -> dict[Key, DoubleArray]:

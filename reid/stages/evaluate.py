@@ -15,9 +15,10 @@ from reid.retrieval.reranking import RerankParams
 from reid.retrieval.result import Result
 from reid.retrieval.space import Space
 from reid.retrieval.tlift import TLiftParams
+from reid.stages.gap_pictures import draw_gap
 from reid.stages.pair_scores import scored_pairs
 from reid.stages.paths import embeddings_folder, open_images, results_folder
-from reid.stages.pictures import ranked_rows
+from reid.stages.pictures import list_note, ranked_rows
 from reid.stages.sheets import sheet_of
 from reid.study import Study, load_study
 from reid.study_evaluation import EvaluationEntry
@@ -33,6 +34,7 @@ def evaluate_run(name: str) -> None:
     with whole_folder(ranked) as pictures, whole_folder(sheets) as overview:
         for dataset in study.run(name).test_sets:
             embeddings = Embeddings.load(stores / dataset)
+            draw_gap(embeddings, overview / f"modality_gap_{dataset}.png", f"{name} on {dataset}")
             with scored_pairs(study, name, embeddings) as scored:
                 settings = _settings(study.evaluation, scored)
                 for protocol in map(protocol_named, study.dataset(dataset).protocols):
@@ -58,6 +60,7 @@ def _settings(chosen: EvaluationEntry, scored: Scored | None) -> EvaluationSetti
         rerank=RerankParams(chosen.rerank.k1, chosen.rerank.k2, chosen.rerank.lambda_)
         if whole
         else None,
+        variants=tuple(dict.fromkeys(chosen.rerank_variants)) if scored is None else (),
         expansions=tuple(ExpansionParams(**entry.model_dump()) for entry in chosen.expansions)
         if scored is None
         else (),
@@ -88,4 +91,5 @@ def draw_evaluation(
     for setting in evaluation.scores:
         rows = ranked_rows(embeddings, evaluation, protocol, setting, study.evaluation.pictures)
         path = folder / f"{dataset}_{evaluation.protocol}_{setting}.png"
-        draw_ranked_lists(rows, storage, path, f"{run} on {evaluation.test_set}, {setting}")
+        title = f"{run} on {evaluation.test_set}, {setting}"
+        draw_ranked_lists(rows, storage, path, title, list_note(protocol))

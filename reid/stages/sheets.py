@@ -39,12 +39,17 @@ def facts_of(evaluation: Evaluation) -> tuple[str, ...]:
         f"{card['distance'].replace('_', ' ')} distance, normalisation {card['normalisation']}; "
         f"gallery draw: {card['gallery_draw']}{trials}; counted: {card['counting']}",
     )
+    remarks = tuple(f"{name} {said}" for name, said in card["rerank_variants"].items())
     figures = evaluation.breakdown.figures()
     if not figures:
-        return lines
+        return (*lines, *remarks)
     rates = ", ".join(
         f"{100 * value:.2f} at {float(name.rpartition('_')[2]):.2%}"
         for name, value in figures.items()
         if name.startswith("tpr_")
     )
-    return (*lines, f"pairs: equal error rate {figures['eer']:.2%}; true positives {rates} false")
+    return (
+        *lines,
+        *remarks,
+        f"pairs: equal error rate {figures['eer']:.2%}; true positives {rates} false",
+    )

@@ -18,12 +18,13 @@ import pytest
 from safetensors.numpy import load_file
 
 from reid.retrieval.distance import distance_blocks, normalise
+from reid.retrieval.features import FeatureRows
 from reid.retrieval.protocols import PROTOCOLS, Protocol
 from reid.retrieval.reranking import RerankParams, rerank_blocks
-from reid.retrieval.reranking_variants import variant_blocks
 from reid.retrieval.scoring import Scores, score
 from reid.retrieval.splits import splits
 from reid.retrieval.testset import TestSet
+from reid.retrieval.variant_source import VariantSource
 
 ROOT = Path(os.environ.get("REID_GOLDEN", Path(__file__).parent / "packs"))
 # rows of a block, so that every case is computed in several
@@ -94,7 +95,8 @@ class Source:
             return distance_blocks(*sides, block_size=block_size)
         if self.kind == "ordinary":
             return rerank_blocks(*sides, self.params, block_size)
-        return variant_blocks(self.kind, *sides, self.params, block_size)
+        source = VariantSource(FeatureRows(self.features), self.kind, self.params)
+        return source.blocks(query_rows, gallery_rows, block_size)
 
 
 def _paths(entry: str = "e.note") -> list[Path]:

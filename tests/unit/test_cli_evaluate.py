@@ -94,6 +94,17 @@ def test_wrong_expansions(features: Path, arguments: tuple[str, ...], message: s
         run(str(features), *arguments)
 
 
+def test_a_variant_stands_beside_plain_and_canonical_scores(
+    features: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ("--rerank-variant", "query_only", "--rerank-variant", "float16")
+    run(str(features), "--rerank", "5", "2", "0.3", *given)
+    said = capsys.readouterr().out
+    for name in ("plain", "rerank_k5_2_0.3", "rerank_float16_k5_2_0.3"):
+        assert name in said
+    assert "rerank_query_only_k5_2_0.3 exploits that all test queries are known at once" in said
+
+
 def test_plain_distances_only(features: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(str(features), "--no-rerank", "--protocol", "no_camera")
     said = capsys.readouterr().out
@@ -128,6 +139,11 @@ def test_written_record(features: Path, tmp_path: Path) -> None:
     [
         (("bot", "--protocol", "market"), "--protocol with the run 'bot'; .* files of features"),
         (("bot", "--max-rank", "0"), "--max-rank with the run 'bot'"),
+        (("bot", "--rerank-variant", "query_only"), "--rerank-variant with the run 'bot'"),
+        (
+            ("x.npz", "--no-rerank", "--rerank-variant", "query_only"),
+            "variant query_only without re-ranking; expected the canonical score beside it",
+        ),
         (("bot", "--raw"), "--raw with the run 'bot'"),
         (("bot", "idkl"), "'bot' and 1 more, which are no files; expected one run"),
         (("x.npz", "--rerank", "20.5", "6", "0.3"), "--rerank 20.5 6 0.3; expected whole"),

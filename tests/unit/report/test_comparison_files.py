@@ -138,3 +138,21 @@ def test_the_terminal_marks_what_may_be_luck(make_result: Make) -> None:
     with console.capture() as shown:
         console.print(terminal_table(compare_results([first, second])[0]))
     assert re.search(r"0\.\d\d ~", shown.get())
+
+
+def test_a_variant_says_what_it_exploits_and_ranks_nothing(
+    make_result: Make, tmp_path: Path
+) -> None:
+    variant, said = "rerank_query_only_k20_6_0.3", "exploits that all test queries are known"
+    low, high = make_result("low", 0.2), make_result("high", 0.8)
+    low.cards["synth/market"]["rerank_variants"] = {variant: said}
+    low.queries["synth/market", variant] = low.queries["synth/market", "plain"]
+    low.metrics.update({f"synth/market/{variant}/{name}": 0.99 for name in ("mAP", "rank1")})
+    tables = compare_results([low, high])
+    assert [row.run for row in tables[0].rows] == ["high", "low"]
+    write_comparison(tmp_path, "demo", tables)
+    for name in ("comparison.html", "comparison.md"):
+        assert f"{variant} {said}. It ranks no run;" in (tmp_path / name).read_text()
+    shown = Console(width=200, record=True, file=StringIO())
+    shown.print(terminal_table(tables[0]))
+    assert f"{variant} {said}." in " ".join(shown.export_text().split())

@@ -24,11 +24,14 @@ def world(rows: int = 1500, width: int = 64) -> Embeddings:
     return Embeddings(features, persons, generator.integers(0, 4, rows), roles, paths)
 
 
-def measured(embeddings: Embeddings, memory: int | None) -> tuple[Evaluation, int]:
+def measured(
+    embeddings: Embeddings, memory: int | None, variants: tuple[str, ...] = ()
+) -> tuple[Evaluation, int]:
     """An evaluation, and the largest number of bytes that it held."""
+    settings = EvaluationSettings(memory=memory, variants=variants)
     tracemalloc.start()
     try:
-        made = evaluate(embeddings, PROTOCOLS["market"], EvaluationSettings(memory=memory))
+        made = evaluate(embeddings, PROTOCOLS["market"], settings)
         return made, tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -70,3 +73,14 @@ def test_the_budget_is_kept_and_changes_no_score() -> None:
         np.testing.assert_array_equal(
             made.scores[setting].average_precision, scores.average_precision
         )
+
+
+@pytest.mark.parametrize("variant", ["query_only", "openunreid"])
+def test_the_budget_is_kept_by_variants_too(variant: str) -> None:
+    embeddings = world(1000, 32)
+    with pytest.raises(EvaluationError, match="do without variants of re-ranking") as caught:
+        measured(embeddings, 10**6, (variant,))
+    least = int(str(caught.value).partition("at least ")[2].partition(" MB")[0]) * 10**6
+    measured(embeddings, least, (variant,))
+    for bound in (least, 2 * least):
+        assert measured(embeddings, bound, (variant,))[1] <= bound

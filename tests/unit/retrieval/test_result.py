@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ from reid.retrieval.embeddings import Embeddings
 from reid.retrieval.evaluate import EvaluationSettings, evaluate
 from reid.retrieval.expansion import ExpansionParams
 from reid.retrieval.protocols import PROTOCOLS
+from reid.retrieval.reranking import RerankParams
 from reid.retrieval.result import Result
+from reid.retrieval.tlift import TLiftParams
 
 FIGURES = ("mAP", "mINP", "rank1", "rank5", "rank10", "rank20")
 
@@ -56,6 +59,26 @@ def test_other_settings_have_a_column_of_their_own(tmp_path: Path) -> None:
     assert list(curves) == ["rank", "plain", "alpha_qe_k3_3"]
     assert "toy/market/alpha_qe_k3_3/mAP" in made.metrics
     assert list(Result.load(tmp_path, "bot").curves) == list(made.curves)
+
+
+def test_columns_of_variants_and_of_lifted_distances_are_not_that_of_reranking(
+    tmp_path: Path,
+) -> None:
+    settings = EvaluationSettings(
+        RerankParams(4, 2, 0.00001), variants=("query_only",), lift=TLiftParams()
+    )
+    timed = replace(toy(), seconds=np.arange(48.0))
+    made = Result.of("bot", [evaluate(timed, PROTOCOLS["market"], settings)])
+    made.save(tmp_path)
+    curves = pd.read_csv(tmp_path / "cmc/bot/toy_market.csv")
+    lifted = "rerank_k4_2_1e-05_tlift_t100_s200_k10_0.2"
+    variant = "rerank_query_only_k4_2_1e-05"
+    assert list(curves) == ["rank", "plain", "reranked", lifted, variant]
+    assert f"toy/market/{variant}/mAP" in made.metrics
+    read = Result.load(tmp_path, "bot")
+    assert list(read.curves) == list(made.curves)
+    for key, curve in made.curves.items():
+        np.testing.assert_array_equal(read.curves[key], curve)
 
 
 def test_what_is_saved_comes_back(result: Result, tmp_path: Path) -> None:
