@@ -11,7 +11,13 @@ from mlflow import MlflowClient
 
 from tests.pipeline.conftest import Project
 
-RUNS = ("bot", "transreid", "personvit", "reidmamba", "transmatcher")
+TEST_SETS = {
+    **dict.fromkeys(
+        ("bot", "transreid", "personvit", "reidmamba", "transmatcher"), "synth_smoke_a/market"
+    ),
+    "idkl": "synth_smoke_ir/sysu_all_single",
+}
+RUNS = tuple(TEST_SETS)
 PRETRAINED = Path("models/smoke/pretrained/personvit")
 
 
@@ -24,16 +30,19 @@ def test_every_stage_leaves_what_the_graph_promises(reproduced: Project) -> None
         model = reproduced.folder / "models/smoke" / run
         assert {p.name for p in model.iterdir()} == {
             "card.json",
+            "curves.png",
             "history.csv",
             "model.safetensors",
             "recipe.yaml",
         }
         metrics = json.loads((reproduced.folder / f"results/smoke/{run}.json").read_text())
         for setting in ("", "rerank_k20_6_0.3/"):
-            assert 0 < metrics[f"synth_smoke_a/market/{setting}mAP"] <= 1
+            assert 0 < metrics[f"{TEST_SETS[run]}/{setting}mAP"] <= 1
         record = json.loads((reproduced.folder / f"registry/smoke/{run}.json").read_text())
         assert record["version"]
     assert (reproduced.folder / "reports/smoke/comparison.html").exists()
+    sheets = reproduced.folder / "results/smoke/sheets/idkl"
+    assert (sheets / "modality_gap_synth_smoke_ir.png").exists()
 
 
 def test_a_shortlist_has_protocols_of_its_own(reproduced: Project) -> None:

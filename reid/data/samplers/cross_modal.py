@@ -148,7 +148,7 @@ def people_in_both(labels: Sequence[int], modalities: Sequence[int]) -> list[Per
             raise DataError(
                 f"the training split has no {name} image",
                 "infrared and visible ones, as sampler.name is cross_modal",
-                "Choose another sampler.name in the recipe, or train on a cross-modal dataset.",
+                "Train on a cross-modal dataset, or by a recipe with another sampler.name.",
             )
     infrared, visible = found["infrared"], found["visible"]
     _require_both(infrared, visible)
@@ -158,10 +158,10 @@ def people_in_both(labels: Sequence[int], modalities: Sequence[int]) -> list[Per
 def _require_both(infrared: dict[int, list[int]], visible: dict[int, list[int]]) -> None:
     alone = sorted(infrared.keys() ^ visible.keys())
     if alone:
-        missing = "visible" if alone[0] in infrared else "infrared"
+        missing = "a visible" if alone[0] in infrared else "an infrared"
         raise DataError(
             f"{len(alone)} people of the training split have images of one modality only, the "
-            f"first of class {alone[0]} without a {missing} one",
+            f"first of class {alone[0]} without {missing} one",
             "infrared and visible ones of each, as sampler.name is cross_modal",
-            "Leave these people out of the dataset, or choose another sampler.name in the recipe.",
+            "Leave these people out, or train by a recipe with another sampler.name.",
         )

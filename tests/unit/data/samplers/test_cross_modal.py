@@ -114,11 +114,11 @@ def test_processes_must_divide_the_people() -> None:
         CrossModalBatchSampler(labels, modalities, 4, 2, seed=0, world_size=3)
 
 
-@pytest.mark.parametrize(("modality", "missing"), [(0, "infrared"), (1, "visible")])
+@pytest.mark.parametrize(("modality", "missing"), [(0, "an infrared"), (1, "a visible")])
 def test_a_person_without_one_modality(modality: int, missing: str) -> None:
     labels, modalities = images_of([(2, 2)] * 4)
     labels, modalities = [*labels, 9, 7, 7], [*modalities, 1 - modality, modality, modality]
-    found = f"2 people .* the first of class 7 without a {missing} one; expected infrared and"
+    found = f"2 people .* the first of class 7 without {missing} one; expected infrared and"
     with pytest.raises(DataError, match=f"^{found}.*Leave these people out") as raised:
         CrossModalBatchSampler(labels, modalities, 2, 2, seed=0)
     assert "\n" not in str(raised.value)
