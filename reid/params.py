@@ -92,11 +92,13 @@ def _explain(error: ValidationError, schema: type[Params], source: str) -> Param
         )
     if first["type"] == "missing":
         return ParamsError(f"{source}: key '{key}' is missing", "a value", "Add the key.")
-    return ParamsError(
-        f"{source}: '{key}' is {first['input']!r}",
-        first["msg"][0].lower() + first["msg"][1:],
-        "Correct the value.",
-    )
+    expected = first["msg"].removeprefix("Value error, ")
+    if isinstance(first["input"], Mapping):  # nobody reads a whole section in one line
+        whole = f" of '{key}'" if key else ""
+        found = f"{source}: values{whole} that do not go together"
+    else:
+        found = f"{source}: '{key}' is {first['input']!r}"
+    return ParamsError(found, expected[0].lower() + expected[1:], "Correct the value.")
 
 
 def _sibling_keys(schema: type[Params], place: tuple[str, ...]) -> Iterator[str]:

@@ -1,6 +1,8 @@
 from pathlib import Path
+from typing import Self
 
 import pytest
+from pydantic import model_validator
 
 from reid.errors import ParamsError
 from reid.params import Params, merge, parse_params, read_yaml
@@ -10,10 +12,22 @@ class Inner(Params):
     rate: float = 0.1
     decay: float = 0.0
 
+    @model_validator(mode="after")
+    def _rate_above_decay(self) -> Self:
+        if self.decay > self.rate:
+            raise ValueError("a rate of at least the decay")
+        return self
+
 
 class Outer(Params):
     name: str
     inner: Inner = Inner()
+
+    @model_validator(mode="after")
+    def _named_otherwise(self) -> Self:
+        if self.name == "both":
+            raise ValueError("another name")
+        return self
 
 
 def test_reads_nested_values() -> None:
@@ -34,6 +48,11 @@ def test_reads_nested_values() -> None:
             {"name": "x", "inner": {"rate": "fast"}},
             r"'inner.rate' is 'fast'; expected input should be a valid number",
         ),
+        (
+            {"name": "x", "inner": {"decay": 2}},
+            r"f.yaml: values of 'inner' that do not go together; expected a rate of at least the",
+        ),
+        ({"name": "both"}, r"f.yaml: values that do not go together; expected another name\."),
     ],
 )
 def test_errors_name_the_key_and_the_nearest_one(data: dict[str, object], message: str) -> None:

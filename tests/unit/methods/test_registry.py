@@ -64,7 +64,10 @@ def test_other_methods_have_other_recipes(tmp_path: Path) -> None:
         ),
         ({"method": None}, "method is None; expected one of bot, transreid, personvit, reidmamba"),
         ({"model": {"jigsaw": {"shifts": 5}}}, r"unknown key 'model.jigsaw.shifts' .*'shift'"),
-        ({"model": {"stride": 0}}, "'model' is .*a stride of at least 1"),
+        (
+            {"model": {"stride": 0}},
+            "values of 'model' that do not go together; expected a stride of at least 1",
+        ),
         (
             {"model": {"backbone": {"embed": 10, "depth": 2, "heads": 4}}},
             "a number of heads that divides embed 10",
