@@ -38,7 +38,8 @@ class Quiet:
 
 def open_world(folder: Path, spec: WorldSpec) -> World:
     """Make and index a world, or open the one that is there."""
-    root = folder / f"world_{spec.size}_{spec.domain}_{spec.seed}"
+    kind = "" if spec.kind == "colour" else f"_{spec.kind}"
+    root = folder / f"world{kind}_{spec.size}_{spec.domain}_{spec.seed}"
     index = root.with_suffix(".parquet")
     if not index.exists():
         build_world(spec, root, 1)
@@ -89,10 +90,12 @@ def embed(
     return make_embeddings(rows, features, {"dataset": "world"})
 
 
-def plain_figures(embeddings: Embeddings, scored: Scored | None = None) -> dict[str, float]:
-    """Return the plain figures by the protocol of Market-1501."""
+def plain_figures(
+    embeddings: Embeddings, scored: Scored | None = None, protocol: str = "market"
+) -> dict[str, float]:
+    """Return the plain figures by a protocol, if not another one that of Market-1501."""
     settings = EvaluationSettings(rerank=None, pairs=False)
-    found = evaluate(embeddings, PROTOCOLS["market"], settings, scored=scored)
+    found = evaluate(embeddings, PROTOCOLS[protocol], settings, scored=scored)
     return found.scores[PLAIN].figures()
 
 
