@@ -163,5 +163,5 @@ def _require_both(infrared: dict[int, list[int]], visible: dict[int, list[int]])
             f"{len(alone)} people of the training split have images of one modality only, the "
             f"first of class {alone[0]} without {missing} one",
             "infrared and visible ones of each, as sampler.name is cross_modal",
-            "Leave these people out, or train by a recipe with another sampler.name.",
+            "Leave these people out of the dataset, or take a recipe with another sampler.name.",
         )
