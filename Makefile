@@ -44,7 +44,7 @@ format: $(READY) ## mend format and imports
 	ruff check --fix .
 
 bench: $(READY) ## benchmarks, each against a named baseline in the same run; not those of an hour
-	@for script in $(filter-out %/worlds.py %/pretraining_gain.py %/several_seeds.py %/cross_domain.py %/across_spectra.py %/idkl_cost.py %/reidmamba_cost.py %/bench_world.py benchmarks/evaluation_%,$(wildcard benchmarks/*.py)); do echo "== $$script"; python $$script || exit 1; done
+	@for script in $(filter-out %/worlds.py %/pretraining_gain.py %/several_seeds.py %/cross_domain.py %/across_spectra.py %/idkl_cost.py %/reidmamba_cost.py benchmarks/bench_% benchmarks/evaluation_%,$(wildcard benchmarks/*.py)); do echo "== $$script"; python $$script || exit 1; done
 
 ui: $(READY) ## serve the MLflow pages
 	@echo 'Open http://127.0.0.1:5000/#/experiments?workflowType=machine_learning'

@@ -16,12 +16,11 @@ import json
 import os
 import statistics
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from bench_runs import run_side_by_side, spread
 from bench_world import embed, open_world, plain_figures, train
 
 from reid.data.synthetic import WorldSpec
@@ -96,7 +95,7 @@ def report(folder: Path, names: list[str], seeds: list[int], epochs: int) -> Non
         for title in PROTOCOLS:
             means = [100 * one["figures"][title]["mAP"] for one in found]
             rank = statistics.fmean(100 * one["figures"][title]["rank1"] for one in found)
-            cells.append(f"{_spread(means)} (R1 {rank:4.1f})")
+            cells.append(f"{spread(means)} (R1 {rank:4.1f})")
         minutes = statistics.fmean(one.get("minutes", 0) for one in found)
         print(f"{name:18}" + "".join(f"{cell:>24}" for cell in cells) + f"{minutes:8.1f}")
         if "history" in found[0]:
@@ -111,12 +110,7 @@ def _report_spectrum(name: str, histories: list[list[dict[str, float]]]) -> None
         key = f"accuracy_modality_{branch}"
         if key in histories[0][-1]:
             shares = [100 * history[-1][key] for history in histories]
-            print(f"    {name}: spectrum told from the {branch} branch {_spread(shares)} %")
-
-
-def _spread(values: list[float]) -> str:
-    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{statistics.fmean(values):4.1f} ± {deviation:.1f}"
+            print(f"    {name}: spectrum told from the {branch} branch {spread(shares)} %")
 
 
 def main() -> None:
@@ -141,14 +135,8 @@ def main() -> None:
         for seed in given.seeds
         if not result(given.folder, name, seed, given.epochs).exists()
     ]
-    # a spawned process inherits no threads, and as many as asked for share the cores
-    with ProcessPoolExecutor(given.jobs, get_context("spawn"), max_tasks_per_child=1) as pool:
-        waiting = {
-            pool.submit(run, given.folder, given.study, *call, given.epochs): call for call in calls
-        }
-        for number, done in enumerate(as_completed(waiting), start=1):
-            done.result()
-            print(f"{waiting[done]} done, {number}/{len(calls)}", flush=True)
+    common = (given.folder, given.study)
+    run_side_by_side(run, common, [(*call, given.epochs) for call in calls], given.jobs)
     report(given.folder, names, given.seeds, given.epochs)
 
 

@@ -15,10 +15,9 @@ import os
 import statistics
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
 from pathlib import Path
 
+from bench_runs import run_side_by_side, spread
 from bench_world import World, all_pairs, embed, open_world, plain_figures, train
 
 from reid.data.synthetic import WorldSpec
@@ -101,10 +100,9 @@ def report(folder: Path, seeds: list[int]) -> None:
             scores = [100 * figures[name]["mAP"] for figures in found]
             rank = statistics.fmean(100 * figures[name]["rank1"] for figures in found)
             seconds = statistics.fmean(figures[name]["seconds"] for figures in found)
-            spread = statistics.stdev(scores) if len(scores) > 1 else 0.0
             each = " ".join(f"{score:5.1f}" for score in scores)
-            mean = f"{statistics.fmean(scores):5.1f} ± {spread:3.1f}"
-            print(f"{name:24} {each}  {mean}  rank-1 {rank:5.1f}  {1000 * seconds:7.1f} ms a query")
+            figures = f"{each}  {spread(scores)}  rank-1 {rank:5.1f}"
+            print(f"{name:24} {figures}  {1000 * seconds:7.1f} ms a query")
 
 
 def main() -> None:
@@ -126,12 +124,7 @@ def main() -> None:
         for home in DOMAINS
         if not result(given.folder, seed, home).exists()
     ]
-    # a spawned process inherits no threads, and as many as asked for share the cores
-    with ProcessPoolExecutor(given.jobs, get_context("spawn"), max_tasks_per_child=1) as pool:
-        waiting = {pool.submit(run, given.folder, *call): call for call in calls}
-        for number, done in enumerate(as_completed(waiting), start=1):
-            done.result()
-            print(f"{waiting[done]} done, {number}/{len(calls)}", flush=True)
+    run_side_by_side(run, (given.folder,), calls, given.jobs)
     report(given.folder, given.seeds)
 
 

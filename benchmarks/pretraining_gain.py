@@ -14,16 +14,14 @@ import csv
 import json
 import os
 import statistics
-import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import torch
+from bench_runs import run_side_by_side, spread
 from bench_world import Quiet, open_world, train_and_score
 from matplotlib import pyplot as plt
 
@@ -113,7 +111,6 @@ def run_fine_tuning(plan: Plan, objective: str, seed: int, epoch: int) -> None:
 
 def run_all(plan: Plan, seeds: list[int], jobs: int) -> None:
     """Run what is missing: first the pretrainings, then the fine-tunings."""
-    begun = time.monotonic()
     pretrainings = [(objective, seed) for seed in seeds for objective in OBJECTIVES]
     fine = [(SCRATCH, seed, 0) for seed in seeds] + [
         (objective, seed, epoch)
@@ -124,13 +121,7 @@ def run_all(plan: Plan, seeds: list[int], jobs: int) -> None:
         (run_pretraining, [c for c in pretrainings if not plan.backbone(*c, plan.epochs).exists()]),
         (run_fine_tuning, [c for c in fine if not plan.result(*c).exists()]),
     ):
-        # a spawned process inherits no threads, and as many as asked for share the cores
-        with ProcessPoolExecutor(jobs, get_context("spawn"), max_tasks_per_child=1) as pool:
-            waiting = {pool.submit(task, plan, *call): call for call in calls}
-            for number, done in enumerate(as_completed(waiting), start=1):
-                done.result()
-                minutes = (time.monotonic() - begun) / 60
-                print(f"{waiting[done]} done, {number}/{len(calls)}, {minutes:.1f} min", flush=True)
+        run_side_by_side(task, (plan,), calls, jobs)
 
 
 def scores(plan: Plan, objective: str, seeds: list[int], epoch: int) -> list[float]:
@@ -148,13 +139,8 @@ def report(plan: Plan, seeds: list[int]) -> None:
             found = scores(plan, objective, seeds, epoch)
             gains = [a - b for a, b in zip(found, fresh, strict=True)]
             each = " ".join(f"{value:5.1f}" for value in found)
-            print(f"{NAMES[objective]:24} {epoch:6}  {each}  {_spread(found)}; {_spread(gains)}")
+            print(f"{NAMES[objective]:24} {epoch:6}  {each}  {spread(found)}; {spread(gains)}")
     draw(plan, seeds, fresh)
-
-
-def _spread(values: list[float]) -> str:
-    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{statistics.fmean(values):5.1f} ± {deviation:.1f}"
 
 
 def draw(plan: Plan, seeds: list[int], fresh: list[float]) -> None:

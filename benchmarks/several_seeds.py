@@ -13,10 +13,9 @@ import json
 import os
 import statistics
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
 from pathlib import Path
 
+from bench_runs import run_side_by_side, spread
 from bench_world import open_world, train_and_score
 
 from reid.data.synthetic import WorldSpec
@@ -55,16 +54,9 @@ def report(folder: Path, names: list[str], seeds: list[int], epochs: int) -> Non
         each = " ".join(f"{value:5.1f}" for value in mean)
         rank = statistics.fmean(100 * f["rank1"] for f in found)
         minutes = statistics.fmean(f["minutes"] for f in found)
-        gap = _spread([a - b for a, b in zip(mean, first, strict=True)])
+        gap = spread([a - b for a, b in zip(mean, first, strict=True)])
         size = found[0]["parameters"]
-        print(
-            f"{name:18} {size:10,.0f} {minutes:4.1f}  {each}  {_spread(mean)}  {rank:5.1f}; {gap}"
-        )
-
-
-def _spread(values: list[float]) -> str:
-    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{statistics.fmean(values):5.1f} ± {deviation:.1f}"
+        print(f"{name:18} {size:10,.0f} {minutes:4.1f}  {each}  {spread(mean)}  {rank:5.1f}; {gap}")
 
 
 def main() -> None:
@@ -88,14 +80,8 @@ def main() -> None:
         for name in given.runs
         if not result(given.folder, name, seed, given.epochs).exists()
     ]
-    # a spawned process inherits no threads, and as many as asked for share the cores
-    with ProcessPoolExecutor(given.jobs, get_context("spawn"), max_tasks_per_child=1) as pool:
-        waiting = {
-            pool.submit(run, given.folder, given.study, *call, given.epochs): call for call in calls
-        }
-        for number, done in enumerate(as_completed(waiting), start=1):
-            done.result()
-            print(f"{waiting[done]} done, {number}/{len(calls)}", flush=True)
+    common = (given.folder, given.study)
+    run_side_by_side(run, common, [(*call, given.epochs) for call in calls], given.jobs)
     report(given.folder, given.runs, given.seeds, given.epochs)
 
 

@@ -52,23 +52,7 @@ def add_evaluate_command(commands: "Commands[argparse.ArgumentParser]") -> None:
     )
     evaluate.add_argument("--name", help="name of the test set (default: that of the file)")
     evaluate.add_argument("--raw", action="store_true", help="do not scale features to length 1")
-    how = evaluate.add_mutually_exclusive_group()
-    defaults = " ".join(map(str, RERANK))
-    how.add_argument(
-        "--rerank",
-        nargs=3,
-        type=_number,
-        metavar=("K1", "K2", "LAMBDA"),
-        help=f"parameters of re-ranking (default: {defaults})",
-    )
-    how.add_argument("--no-rerank", action="store_true", help="plain distances only")
-    evaluate.add_argument(
-        "--rerank-variant",
-        action="append",
-        metavar="NAME",
-        help="score a known public variant of re-ranking too, under its own name, such as "
-        "query_only (IDKL on SYSU-MM01); may be repeated",
-    )
+    _add_reranking(evaluate)
     evaluate.add_argument(
         "--expand",
         nargs=2,
@@ -88,15 +72,35 @@ def add_evaluate_command(commands: "Commands[argparse.ArgumentParser]") -> None:
     )
     evaluate.add_argument("--device", help="where distances are computed (default: cpu)")
     evaluate.add_argument(
+        "--out", type=Path, metavar="DIR", help="write record, card, curves, queries and pictures"
+    )
+    evaluate.set_defaults(command=_evaluate)
+
+
+def _add_reranking(evaluate: argparse.ArgumentParser) -> None:
+    how = evaluate.add_mutually_exclusive_group()
+    defaults = " ".join(map(str, RERANK))
+    how.add_argument(
+        "--rerank",
+        nargs=3,
+        type=_number,
+        metavar=("K1", "K2", "LAMBDA"),
+        help=f"parameters of re-ranking (default: {defaults})",
+    )
+    how.add_argument("--no-rerank", action="store_true", help="plain distances only")
+    evaluate.add_argument(
+        "--rerank-variant",
+        action="append",
+        metavar="NAME",
+        help="score a known public variant of re-ranking too, under its own name, such as "
+        "query_only (IDKL on SYSU-MM01); may be repeated",
+    )
+    evaluate.add_argument(
         "--search",
         choices=("exact", "approximate"),
         help="how re-ranking finds neighbours (default: exact); approximate is for sets beyond a "
         "million images, and stands in the name of the scores",
     )
-    evaluate.add_argument(
-        "--out", type=Path, metavar="DIR", help="write record, card, curves, queries and pictures"
-    )
-    evaluate.set_defaults(command=_evaluate)
 
 
 def _number(text: str) -> float:

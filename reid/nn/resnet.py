@@ -5,10 +5,10 @@ of instance norms, so that files of either load as they are. Stages that nobody 
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import torch
-from pydantic import model_validator
+from pydantic import BeforeValidator, model_validator
 from torch import Tensor, nn
 
 from reid.params import Params, nearest
@@ -59,15 +59,14 @@ RESNETS: Mapping[str, ResNetSize] = {
 """The published sizes."""
 
 
-def size_of_name(value: Any) -> Any:
-    """Return the size that a name stands for, and anything else as it is.
-
-    Raises:
-        ValueError: The name is unknown; the message is what a schema expects.
-    """
+def _size_of_name(value: Any) -> Any:
     if isinstance(value, str) and value not in RESNETS:
         raise ValueError(f"sizes or one of {', '.join(RESNETS)}{nearest(value, RESNETS)}")
     return RESNETS[value] if isinstance(value, str) else value
+
+
+Backbone = Annotated[ResNetSize, BeforeValidator(_size_of_name)]
+"""Sizes, or one of the names of `RESNETS`, in a recipe."""
 
 
 class SplitNorm(nn.Module):

@@ -1,5 +1,6 @@
 """The IDKL network."""
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -98,8 +99,8 @@ class Idkl(EmbeddingNetwork):
     def start_epoch(self, done: float) -> None:
         """Set the factor of the reversed gradient."""
         if self.loss_recipe.reversal_warmup:
-            rise = 2 / (1 + torch.tensor(-10 * done).exp().item()) - 1
-            self._reversal = self.loss_recipe.reversal * rise
+            # 2 / (1 + exp(-10 t)) - 1
+            self._reversal = self.loss_recipe.reversal * math.tanh(5 * done)
 
     def embed(self, batch: Batch) -> Tensor:
         """Return the [B, D] features of the shared branch, after its neck."""

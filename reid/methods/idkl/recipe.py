@@ -1,10 +1,10 @@
 """Recipe of IDKL."""
 
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from reid.nn.resnet import RESNETS, ResNetSize, map_size, size_of_name
+from reid.nn.resnet import RESNETS, Backbone, map_size
 from reid.params import Params
 from reid.recipe import ImageRecipe, Recipe, SamplerRecipe, Triple
 
@@ -33,17 +33,12 @@ class ModelRecipe(Params):
         modality_width: Hidden size of the classifiers that tell the spectrum.
     """
 
-    backbone: ResNetSize = RESNETS["resnet50"]
+    backbone: Backbone = RESNETS["resnet50"]
     last_stride: Literal[1, 2] = 1
     purifier: bool = True
     mask: Literal["map", "pooled"] = "map"
     mask_reduction: int = Field(16, ge=1)
     modality_width: int = Field(100, ge=1)
-
-    @field_validator("backbone", mode="before")
-    @classmethod
-    def _sizes_of_a_name(cls, value: Any) -> Any:
-        return size_of_name(value)
 
     @model_validator(mode="after")
     def _four_stages(self) -> Self:

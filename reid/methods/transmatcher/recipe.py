@@ -1,10 +1,10 @@
 """Recipe of TransMatcher."""
 
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from reid.nn.resnet import RESNETS, Ibn, ResNetSize, map_size, size_of_name
+from reid.nn.resnet import RESNETS, Backbone, Ibn, map_size
 from reid.params import Params
 from reid.recipe import ImageRecipe, Recipe, Triple
 
@@ -48,7 +48,7 @@ class ModelRecipe(Params):
             together, `cross` lets those of one attend to those of the other.
     """
 
-    backbone: ResNetSize = RESNETS["resnet50"]
+    backbone: Backbone = RESNETS["resnet50"]
     ibn: Ibn = "b"
     final_layer: FinalLayer = "layer3"
     frozen_statistics: bool = True
@@ -62,11 +62,6 @@ class ModelRecipe(Params):
     position: bool = False
     symmetric_prior: bool = False
     matching: Matching = "maximum"
-
-    @field_validator("backbone", mode="before")
-    @classmethod
-    def _sizes_of_a_name(cls, value: Any) -> Any:
-        return size_of_name(value)
 
     @model_validator(mode="after")
     def _backbone_has_it(self) -> Self:
