@@ -1,6 +1,8 @@
 """The triplet loss with other distances and other choices of positive and negative.
 
-Source: ReIDMamba (arXiv 2511.07948), whose published runs use the defaults.
+Source: ReIDMamba (arXiv 2511.07948), whose published runs use the defaults. With `weighted` on both
+sides and the soft margin it is the weighted regularised triplet loss of AGW (arXiv 2001.04193,
+section 4).
 """
 
 from typing import Literal
@@ -19,15 +21,16 @@ class TripletVariant(Params):
     Attributes:
         squared: Distances are squared, after they are chosen and before the margin.
         normalised: Features are scaled to length 1 before.
-        positives: Which image of the same person: `hard` the farthest, `easy` the nearest other.
+        positives: Which image of the same person: `hard` the farthest, `easy` the nearest other,
+            `weighted` all others, the far ones more (softmax of the distance).
         negatives: Which image of another person: `hard` the nearest, `semihard` the nearest of
-            those farther than the positive.
+            those farther than the positive, `weighted` all, the near ones more.
     """
 
     squared: bool = False
     normalised: bool = False
-    positives: Literal["hard", "easy"] = "hard"
-    negatives: Literal["hard", "semihard"] = "hard"
+    positives: Literal["hard", "easy", "weighted"] = "hard"
+    negatives: Literal["hard", "semihard", "weighted"] = "hard"
 
 
 def variant_triplet_loss(
@@ -48,20 +51,34 @@ def variant_triplet_loss(
     hardest = mine_hardest(distance, labels)
     positive, negative = hardest.positive, hardest.negative
     if variant.positives == "easy":
-        positive = _easiest(distance, labels)
+        positive = distance.masked_fill(~_others_of_person(labels), torch.inf).amin(dim=1)
+    elif variant.positives == "weighted":
+        positive = _weighted(distance, _others_of_person(labels), 1)
     if variant.negatives == "semihard":
         negative = _semi_hard(distance, labels, positive)
+    elif variant.negatives == "weighted":
+        negative = _weighted(distance, labels[:, None] != labels[None, :], -1)
     if variant.squared:
         positive, negative = positive.square(), negative.square()
     return margin_loss(positive, negative, hardest.valid, margin)
 
 
-def _easiest(distance: Tensor, labels: Tensor) -> Tensor:
-    """Return the distance to the nearest other image of the person, or to itself if alone: [B]."""
+def _others_of_person(labels: Tensor) -> Tensor:
+    """Mark the other images of the person of each anchor, or the anchor itself if alone: [B, B]."""
     same = labels[:, None] == labels[None, :]
     own = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
     alone = same.sum(dim=1, keepdim=True) == 1
-    return distance.masked_fill(~same | (own & ~alone), torch.inf).amin(dim=1)
+    return same & (~own | alone)
+
+
+def _weighted(distance: Tensor, chosen: Tensor, sign: int) -> Tensor:
+    """Return the mean of the chosen distances, weighted by the softmax of `sign` times them: [B].
+
+    Where none is chosen, it is 0.
+    """
+    least = torch.finfo(distance.dtype).min  # minus infinity in a whole row would give no number
+    weights = (sign * distance).masked_fill(~chosen, least).softmax(dim=1)
+    return (weights.masked_fill(~chosen, 0) * distance).sum(dim=1)
 
 
 def _semi_hard(distance: Tensor, labels: Tensor, positive: Tensor) -> Tensor:

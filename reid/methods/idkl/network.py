@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from reid.data.images import Batch
 from reid.errors import CheckpointError
 from reid.losses.purification import certainty_loss, discrepancy_loss
-from reid.losses.triplet import triplet_loss
+from reid.losses.triplet_variants import variant_triplet_loss
 from reid.methods.base import DataFacts, EmbeddingNetwork
 from reid.methods.idkl.modality import (
     ModalityClassifier,
@@ -193,7 +193,9 @@ class Idkl(EmbeddingNetwork):
             smoothing = recipe.label_smoothing
             terms[f"identity_{branch}"] = F.cross_entropy(logits, labels, label_smoothing=smoothing)
         if recipe.weights.triplet:
-            terms[f"triplet_{branch}"] = triplet_loss(features, labels, recipe.margin)
+            terms[f"triplet_{branch}"] = variant_triplet_loss(
+                features, labels, recipe.margin, recipe.triplet
+            )
         return terms
 
     def _modality_terms(

@@ -4,6 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from reid.losses.triplet_variants import TripletVariant
 from reid.nn.resnet import RESNETS, Backbone, map_size
 from reid.params import Params
 from reid.recipe import ImageRecipe, Recipe, SamplerRecipe, Triple
@@ -58,7 +59,7 @@ class WeightsRecipe(Params):
 
     Attributes:
         identity: Cross entropy of the person, in both branches.
-        triplet: Batch-hard triplet loss, in both branches.
+        triplet: Triplet loss, in both branches.
         discriminator: Cross entropy of the spectrum in the specific branch.
         confuser: The same in the shared branch, against its features.
         purifier: What the purifier has to improve.
@@ -91,6 +92,7 @@ class LossRecipe(Params):
 
     Attributes:
         margin: Of the triplet losses; null for the soft margin.
+        triplet: Which distances they compare; those of the batch-hard loss by default.
         label_smoothing: Share of the target of a person that is spread over all people.
         confuser: How the shared branch unlearns the spectrum: `grl` reverses the gradient of a
             classifier of the spectrum (the paper), `rolled_labels` trains features and classifier
@@ -107,6 +109,7 @@ class LossRecipe(Params):
     """
 
     margin: float | None = 1.3
+    triplet: TripletVariant = TripletVariant()
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     confuser: Literal["grl", "rolled_labels", "probe", "none"] = "grl"
     reversal: float = Field(1.0, gt=0)

@@ -12,7 +12,13 @@ from reid.losses.triplet import triplet_loss
 from reid.losses.triplet_variants import TripletVariant, variant_triplet_loss
 from reid.params import parse_params
 
-CHOICES = product(("hard", "easy"), ("hard", "semihard"), (False, True), (False, True), (None, 0.5))
+CHOICES = product(
+    ("hard", "easy", "weighted"),
+    ("hard", "semihard", "weighted"),
+    (False, True),
+    (False, True),
+    (None, 0.5),
+)
 
 
 def naive(
@@ -30,14 +36,25 @@ def naive(
         if not others:
             continue
         positive = max(same)
+        several = sorted(same)[1 if len(same) > 1 else 0 :]  # the first is the image itself
         if options.positives == "easy":
-            positive = sorted(same)[1 if len(same) > 1 else 0]
+            positive = several[0]
+        elif options.positives == "weighted":
+            positive = weighted_mean(several, 1)
         negative = min(others)
         if options.negatives == "semihard":
             negative = min((d for d in others if d > positive), default=others[0])
+        elif options.negatives == "weighted":
+            negative = weighted_mean(others, -1)
         gap = positive**power - negative**power
         losses.append(math.log1p(math.exp(gap)) if margin is None else max(0.0, gap + margin))
     return sum(losses) / len(losses) if losses else 0.0
+
+
+def weighted_mean(values: list[float], sign: int) -> float:
+    """Weight each value by the exponential of `sign` times itself."""
+    weights = [math.exp(sign * value) for value in values]
+    return sum(w * value for w, value in zip(weights, values, strict=True)) / sum(weights)
 
 
 @settings(deadline=None, max_examples=60)
@@ -76,10 +93,24 @@ def test_hand_made_case() -> None:
     assert float(variant_triplet_loss(features, labels, 2.0, semi_hard)) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("negatives", ["hard", "semihard"])
-def test_a_batch_of_one_person_gives_zero_and_finite_gradients(negatives: str) -> None:
+def test_weighted_by_hand() -> None:
+    features, labels = torch.tensor([[0.0], [4.0], [1.0], [5.0]]), torch.tensor([0, 0, 1, 1])
+    weighted = TripletVariant(positives="weighted", negatives="weighted")
+    # outer images: 4 against 1 and 5; inner ones: 4 against 3 and 1
+    near = (1 + 5 * math.exp(-4)) / (1 + math.exp(-4))
+    inner = (3 * math.exp(-3) + 1 * math.exp(-1)) / (math.exp(-3) + math.exp(-1))
+    expected = sum(math.log1p(math.exp(4 - d)) for d in (near, inner, inner, near)) / 4
+    assert float(variant_triplet_loss(features, labels, None, weighted)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("positives", "negatives"), [("easy", "hard"), ("easy", "semihard"), ("weighted", "weighted")]
+)
+def test_a_batch_of_one_person_gives_zero_and_finite_gradients(
+    positives: str, negatives: str
+) -> None:
     features = torch.randn(4, 3, requires_grad=True)
-    options = TripletVariant.model_validate({"negatives": negatives, "positives": "easy"})
+    options = TripletVariant.model_validate({"negatives": negatives, "positives": positives})
     loss = variant_triplet_loss(features, torch.zeros(4).long(), 1.2, options)
     loss.backward()
     assert float(loss.detach()) == 0
@@ -88,5 +119,7 @@ def test_a_batch_of_one_person_gives_zero_and_finite_gradients(negatives: str) -
 
 
 def test_unknown_choice() -> None:
-    with pytest.raises(ParamsError, match=r"'positives' is 'soft'; expected .*'hard' or 'easy'"):
+    with pytest.raises(
+        ParamsError, match=r"'positives' is 'soft'; expected .*'hard', 'easy' or 'weighted'"
+    ):
         parse_params({"positives": "soft"}, TripletVariant, "recipe.yaml")
