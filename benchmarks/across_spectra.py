@@ -122,7 +122,7 @@ def main() -> None:
     parser.add_argument("--study", type=Path, default=Path("params/studies/ablations.yaml"))
     parser.add_argument("--folder", type=Path, default=Path(".reid/across_spectra"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[21, 22, 23])
-    parser.add_argument("--epochs", type=int, default=44)
+    parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
