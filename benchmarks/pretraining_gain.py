@@ -28,7 +28,7 @@ from matplotlib import pyplot as plt
 from reid.data.images import TRAIN_RESAMPLING, ImageTable, image_facts
 from reid.data.synthetic import WorldSpec
 from reid.methods.base import EmbeddingNetwork
-from reid.methods.registry import METHODS, load_recipe
+from reid.methods.registry import get_method, load_recipe
 from reid.pretrain.distillation import build_distillation
 from reid.pretrain.recipe import load_pretrain_recipe
 from reid.training.pretraining import KEPT, pretrain
@@ -100,7 +100,7 @@ def run_fine_tuning(plan: Plan, objective: str, seed: int, epoch: int) -> None:
 
     def load(network: EmbeddingNetwork) -> None:
         if objective != SCRATCH:
-            METHODS["personvit"].load_pretrained(network, plan.backbone(objective, seed, epoch))
+            get_method("personvit").load_pretrained(network, plan.backbone(objective, seed, epoch))
 
     world = open_world(plan.folder, WorldSpec("bench", "A", seed))
     figures = train_and_score(recipe, world, seed, load)

@@ -9,19 +9,19 @@ off in published recipes.
 """
 
 import random
+from typing import TYPE_CHECKING
 
 import torch
-from timm.data import random_erasing
 from torch import Tensor
 
 from reid.data.colour import jitter
 from reid.data.colour_kernels import jitter_in_place
 from reid.recipe import AugmentRecipe, ImageRecipe, JitterRecipe
 
-# timm draws rectangles from the module `random`. It gets a generator of its own in its place, for
-# threads of other libraries draw from the global one at any moment, and would change the training.
+if TYPE_CHECKING:
+    from timm.data.random_erasing import RandomErasing
+
 _rectangles = random.Random()
-random_erasing.random = _rectangles
 _ERASERS = {"noise": "pixel", "mean": "const"}
 
 _RED, _GREEN = 0.2989, 0.587  # of the luma; blue has the rest, and equal channels stay equal
@@ -60,14 +60,7 @@ def augment(images: Tensor, image: ImageRecipe, recipe: AugmentRecipe) -> Tensor
     images = random_channel(random_jitter(images, recipe.jitter), recipe.channel)
     images = random_occlusion(random_grey(images, recipe.grey), recipe.occlude)
     pixels = normalise(images, image)
-    erase = random_erasing.RandomErasing(
-        recipe.erase,
-        *recipe.erase_area,
-        *recipe.erase_ratio,
-        mode=_ERASERS[recipe.erase_with],
-        device=str(images.device),
-    )
-    erased: Tensor = erase(pixels)
+    erased: Tensor = _eraser(recipe, str(images.device))(pixels)
     return erased
 
 
@@ -190,3 +183,20 @@ def random_colour(images: Tensor, largest: float) -> Tensor:
         return images
     gain = 1 + largest * (2 * torch.rand(len(images), 3, 1, 1, device=images.device) - 1)
     return (images.float() * gain).clamp(0, 255)
+
+
+def _eraser(recipe: AugmentRecipe, device: str) -> "RandomErasing":
+    """Make timm's transform, which draws from `seed_rectangles`."""
+    from timm.data import random_erasing  # takes seconds, and only training needs it
+
+    # timm draws rectangles from the module `random`. It gets a generator of its own in its place,
+    # for threads of other libraries draw from the global one at any moment, and would change the
+    # training.
+    random_erasing.random = _rectangles
+    return random_erasing.RandomErasing(
+        recipe.erase,
+        *recipe.erase_area,
+        *recipe.erase_ratio,
+        mode=_ERASERS[recipe.erase_with],
+        device=device,
+    )

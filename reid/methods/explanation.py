@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -15,8 +15,10 @@ from reid.data.images import Batch
 from reid.data.transforms import normalise
 from reid.errors import ParamsError
 from reid.methods.embedding import best_device
-from reid.nn.patch_view import PatchView
 from reid.recipe import ImageRecipe
+
+if TYPE_CHECKING:  # the blocks behind it bring timm, which takes seconds
+    from reid.nn.patch_view import PatchView
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
@@ -30,7 +32,7 @@ _RESTARTS = 5
 class PatchNetwork(Protocol):
     """A network whose patches can be looked at."""
 
-    def view_patches(self, batch: Batch) -> PatchView:
+    def view_patches(self, batch: Batch) -> "PatchView":
         """Show what the last block makes of the patches."""
 
 
@@ -43,7 +45,7 @@ class PatchModel:
     """
 
     network: nn.Module
-    view: Callable[[Batch], PatchView]
+    view: Callable[[Batch], "PatchView"]
     image: ImageRecipe
 
 

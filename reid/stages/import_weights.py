@@ -7,7 +7,7 @@ from reid.data.manifest import Manifest
 from reid.files import whole_folder
 from reid.methods.base import DataFacts
 from reid.methods.model_directory import save_model
-from reid.methods.registry import METHODS, build_network, load_recipe
+from reid.methods.registry import build_network, get_method, load_recipe
 from reid.nn.checkpoint import load_state, read_weights
 from reid.stages.cards import IMPORTED, model_card
 from reid.stages.paths import manifest_file
@@ -29,7 +29,7 @@ def import_weights(checkpoint: Path, folder: Path, recipe_file: Path, dataset: s
         recipe, DataFacts(manifest.num_classes, manifest.num_cameras, manifest.num_views)
     )
     published = read_weights(checkpoint)
-    converted = network.fit_checkpoint(METHODS[recipe.method].convert_checkpoint(published))
+    converted = network.fit_checkpoint(get_method(recipe.method).convert_checkpoint(published))
     taken = {id(value) for value in converted.values()}  # renamed, and otherwise as they were
     unused = tuple(key for key, value in published.items() if id(value) not in taken)
     report = replace(load_state(network, converted), dropped=unused)

@@ -9,7 +9,7 @@ import torch
 
 from reid.errors import ParamsError, ReidWarning
 from reid.methods.base import DataFacts, EmbeddingNetwork
-from reid.methods.registry import METHODS, build_network
+from reid.methods.registry import build_network, get_method
 from reid.nn.backbone_file import BackboneFacts, read_facts
 from reid.pretrain.parent import BACKBONE_FILE
 from reid.pretrain.pretrained_directory import PretrainCard, load_card
@@ -98,7 +98,7 @@ def begin_network(
     torch.manual_seed(seed)
     network = build_network(recipe, facts)
     if weights is not None:
-        report = METHODS[recipe.method].load_pretrained(network, weights)
+        report = get_method(recipe.method).load_pretrained(network, weights)
         print(f"{weights}: {report.summary()}")
     return network
 

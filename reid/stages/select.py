@@ -13,7 +13,7 @@ from reid.data.manifest import Manifest
 from reid.errors import DataError, ParamsError
 from reid.methods.forgetting import feature_cosines
 from reid.methods.model_directory import WEIGHTS_FILE, LoadedModel, load_model
-from reid.methods.registry import METHODS
+from reid.methods.registry import get_method
 from reid.pretrain.parent import BACKBONE_FILE
 from reid.pretrain.score_file import convert_list, write_scores
 from reid.progress import progress
@@ -90,7 +90,7 @@ def _untuned(tuned: LoadedModel, weights: Path) -> LoadedModel:
     What the weights do not hold, such as the neck, stays as it is and so changes no cosine.
     """
     network = copy.deepcopy(tuned.network)
-    report = METHODS[tuned.recipe.method].load_pretrained(network, weights)
+    report = get_method(tuned.recipe.method).load_pretrained(network, weights)
     print(f"{weights}: {report.summary()}")
     return replace(tuned, network=network)
 

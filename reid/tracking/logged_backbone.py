@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mlflow import MlflowClient
 from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 
 from reid.pretrain.parent import BACKBONE_FILE
@@ -15,7 +14,6 @@ from reid.pretrain.pretrained_directory import CARD_FILE, RECIPE_FILE, PretrainC
 from reid.tracking.run import TrackedRun, flatten
 from reid.tracking.store import MLRUNS, open_client, open_experiment
 
-WEIGHTS_TAG = "weights_sha256"
 STORED = (BACKBONE_FILE, RECIPE_FILE, CARD_FILE, "history.csv")
 
 
@@ -57,13 +55,3 @@ def log_backbone(
     client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
     client.log_outputs(run.run_id, [LoggedModelOutput(logged.model_id, step=0)])
     return str(logged.model_id)
-
-
-def find_logged_model(client: MlflowClient, weights_sha256: str) -> str | None:
-    """Return the id of the newest logged model with these weights, if there is one."""
-    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    found = client.search_logged_models(
-        experiments, filter_string=f"tags.{WEIGHTS_TAG} = '{weights_sha256}'"
-    )
-    newest = max(found, key=lambda model: int(model.creation_timestamp), default=None)
-    return str(newest.model_id) if newest else None

@@ -25,6 +25,7 @@ from reid.methods.model_directory import LoadedModel
 from reid.tracking import serving
 from reid.tracking.run import flatten
 
+WEIGHTS_TAG = "weights_sha256"
 PROBE_IMAGES = 4
 TOLERANCE = 1e-6
 
@@ -136,3 +137,13 @@ def _requirements() -> list[str]:
         return [*pinned, f"reidflow=={version('reidflow')}"]
     except PackageNotFoundError:  # run from a checkout that was never installed
         return [*pinned, f"reidflow=={reid.__version__}"]
+
+
+def find_logged_model(client: MlflowClient, weights_sha256: str) -> str | None:
+    """Return the id of the newest logged model with these weights, if there is one."""
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    found = client.search_logged_models(
+        experiments, filter_string=f"tags.{WEIGHTS_TAG} = '{weights_sha256}'"
+    )
+    newest = max(found, key=lambda model: int(model.creation_timestamp), default=None)
+    return str(newest.model_id) if newest else None

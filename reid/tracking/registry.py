@@ -18,8 +18,12 @@ from reid.errors import RegistryError
 from reid.methods.model_directory import WEIGHTS_FILE, LoadedModel, ModelCard, load_model
 from reid.tracking.digest import dvc_md5, sha256
 from reid.tracking.lineage import params_hash
-from reid.tracking.logged_backbone import WEIGHTS_TAG, find_logged_model
-from reid.tracking.logged_model import log_model, require_equal_copy
+from reid.tracking.logged_model import (
+    WEIGHTS_TAG,
+    find_logged_model,
+    log_model,
+    require_equal_copy,
+)
 from reid.tracking.model_card import Conditions, describe_lineage, render_model_card
 from reid.tracking.run import TrackedRun, attach_run
 from reid.tracking.store import MLRUNS, open_store, store_lock

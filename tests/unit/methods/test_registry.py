@@ -1,10 +1,12 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from reid.errors import ParamsError
 from reid.methods.bot import BotRecipe
-from reid.methods.registry import METHODS, load_recipe
+from reid.methods.registry import METHODS, get_method, load_recipe
 from reid.methods.transreid import TransReidRecipe
 
 TRANSREID = """
@@ -23,8 +25,18 @@ def recipe_file(tmp_path: Path) -> Path:
     return path
 
 
-def test_names_and_keys_agree() -> None:
-    assert {name: method.name for name, method in METHODS.items()} == {n: n for n in METHODS}
+def test_every_name_is_that_of_a_package() -> None:
+    assert [get_method(name).name for name in METHODS] == list(METHODS)
+
+
+def test_finding_a_method_loads_no_other() -> None:
+    """Timm takes seconds, and neither it nor what brings it is needed to use residual networks."""
+    code = (
+        "import sys; from reid.methods.registry import get_method; get_method('idkl');"
+        "print({'timm', 'torchvision', 'reid.methods.bot'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
 
 
 def test_the_method_chooses_the_schema(recipe_file: Path) -> None:

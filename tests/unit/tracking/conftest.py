@@ -1,7 +1,9 @@
 """One MLflow store for all tests, as making its tables takes seconds; and a very small model."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from reid.data.images import Batch
+from reid.methods import registry
 from reid.methods.base import DataFacts, EmbeddingNetwork, Method
 from reid.methods.model_directory import LoadedModel, ModelCard, load_model, save_model
-from reid.methods.registry import METHODS
 from reid.recipe import ImageRecipe, OptimiserRecipe, Recipe
 from tests.unit.methods.transmatcher.tiny import recipe, settled
 
@@ -63,7 +65,9 @@ def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def make_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeModel:
     """Return a function that writes the model directory of a run."""
-    monkeypatch.setitem(METHODS, "tiny", Method("tiny", Recipe, _build, _refuse, _refuse))
+    package = SimpleNamespace(METHOD=Method("tiny", Recipe, _build, _refuse, _refuse))
+    monkeypatch.setitem(sys.modules, "reid.methods.tiny", package)
+    monkeypatch.setattr(registry, "METHODS", (*registry.METHODS, "tiny"))
 
     def make(run: str, study: str = "tiny", seed: int = 0, **facts: Any) -> Path:
         torch.manual_seed(seed)
