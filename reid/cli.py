@@ -17,6 +17,7 @@ from reid.cli_doctor import add_doctor_command
 from reid.cli_evaluate import add_evaluate_command
 from reid.cli_explain import add_explain_command
 from reid.cli_pretrain import add_pretrain_commands
+from reid.cli_registry import add_registry_commands
 
 # Nothing phones home, and nothing looks for an MLflow or Hugging Face server on its own.
 QUIET = {
@@ -37,7 +38,7 @@ EXIT_CODES = """exit codes:
   5  the data do not pass the validation suite
   6  weights do not fit or cannot be read safely
   7  the evaluation has no defined result
-  8  the model may not be registered, or did not come back as it was logged
+  8  the model may not be registered or promoted, or did not come back as it was logged
   9  a training was stopped, as it could only get worse
  10  `reid doctor` found something broken
 
@@ -49,6 +50,7 @@ examples:
   reid pretrain personvit                    a backbone from images without labels
   reid train transreid                       one stage by hand (inputs must exist)
   reid evaluate features.npz                 score the features of another toolkit
+  reid promote transreid --because "..."     make it champion, if the gates let it pass
   reid doctor                                what works on this machine, and how fast
 """
 
@@ -118,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     add_evaluate_command(commands)
     add_pretrain_commands(commands)
     add_explain_command(commands)
+    add_registry_commands(commands)
     _add_suite(commands)
     _add_weights(commands)
     add_doctor_command(commands)

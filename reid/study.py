@@ -186,9 +186,16 @@ class ShortlistEntry(Params):
 
 
 class Registration(Params):
-    """What the registry demands to know of a model beside its numbers."""
+    """What the registry demands to know of a model beside its numbers, and when it is robust.
+
+    Attributes:
+        group_queries: Smaller groups of queries are not looked at before a promotion.
+        group_points: Points of plain mAP that a group may lose significantly against the champion.
+    """
 
     intended_use: str = Field(min_length=1)
+    group_queries: int = Field(20, ge=1)
+    group_points: float = Field(5.0, ge=0, le=100)
 
 
 class Study(Params):

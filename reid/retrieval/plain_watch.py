@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from reid.retrieval.breakdown import (
     CameraPairs,
     CameraTable,
@@ -29,11 +32,13 @@ class Breakdown:
         cameras: Scores of each pair of cameras; None for a mean over files.
         groups: Scores of groups of queries, by `modality` and by `occlusion`; a division into one
             group alone is left out.
+        members: Group of each query, by `camera`, `modality` and `occlusion`; likewise [Q].
     """
 
     pairs: PairStatistics | None = None
     cameras: CameraTable | None = None
     groups: dict[str, dict[str, GroupScore]] = field(default_factory=dict)
+    members: dict[str, npt.NDArray[np.str_]] = field(default_factory=dict)
 
     def figures(self) -> dict[str, float]:
         """Return the figures of verification by the names of the metrics."""
@@ -92,15 +97,18 @@ class PlainWatch:
             occlusions: Of all rows of the test set [N].
         """
         rows = scores.query_rows
-        names = {
+        divisions = {
+            "camera": self._test.camera_ids[rows].astype(np.str_),
             "modality": self._test.modalities[rows],
             "occlusion": occlusion_groups(occlusions[rows]),
         }
+        members = {name: values for name, values in divisions.items() if len(set(values)) > 1}
         found = (scores.average_precision, scores.first_match_rank)
+        # how cameras fare is told by the table of their pairs
         groups = {
-            name: by_group(values, *found) for name, values in names.items() if len(set(values)) > 1
+            name: by_group(values, *found) for name, values in members.items() if name != "camera"
         }
-        return Breakdown(pairs, self._seen[2].table() if self._seen else None, groups)
+        return Breakdown(pairs, self._seen[2].table() if self._seen else None, groups, members)
 
 
 def _has_impostors(labels: Labels) -> bool:

@@ -3,8 +3,8 @@
 import csv
 import json
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from reid.retrieval.features import DoubleArray
 # a test set `<dataset>/<protocol>` and a setting `plain` or `rerank_...`
 Key = tuple[str, str]
 RERANKED = "reranked"
+# columns of the table of queries, as a breakdown divides them
+DIVISIONS = ("camera", "modality", "occlusion")
 # neither a variant, whose name comes first, nor what is made of re-ranked distances
 _CANONICAL = re.compile(r"rerank_k\d+_\d+_[^_]+(_approximate)?")
 
@@ -34,11 +36,14 @@ class QueryScores:
         paths: Image of each query [Q].
         average_precision: [Q].
         first_match_rank: Mean over trials [Q].
+        groups: Of plain scores, the group of each query in each of `DIVISIONS`; a division into one
+            group alone is left out [Q].
     """
 
     paths: npt.NDArray[np.str_]
     average_precision: DoubleArray
     first_match_rank: DoubleArray
+    groups: Mapping[str, npt.NDArray[np.str_]] = field(default_factory=dict)
 
     @property
     def valid(self) -> npt.NDArray[np.bool_]:
@@ -84,7 +89,10 @@ class Result:
                     result.metrics[f"{prefix}/{name}"] = value
                 result.curves[test_set, setting] = scores.cmc
                 result.queries[test_set, setting] = QueryScores(
-                    evaluation.query_paths, scores.average_precision, scores.first_match_rank
+                    evaluation.query_paths,
+                    scores.average_precision,
+                    scores.first_match_rank,
+                    evaluation.breakdown.members if setting == PLAIN else {},
                 )
         return result
 
@@ -189,6 +197,7 @@ def _query_table(queries: dict[Key, QueryScores]) -> pa.Table:
             ("valid", pa.bool_()),
             ("average_precision", pa.float64()),
             ("first_match_rank", pa.float64()),
+            *((name, pa.string()) for name in DIVISIONS),
         ]
     )
     parts = [
@@ -200,6 +209,9 @@ def _query_table(queries: dict[Key, QueryScores]) -> pa.Table:
                 "valid": scores.valid,
                 "average_precision": scores.average_precision,
                 "first_match_rank": scores.first_match_rank,
+                **{
+                    name: scores.groups.get(name, pa.nulls(len(scores.paths))) for name in DIVISIONS
+                },
             }
         ).cast(schema)
         for (test_set, setting), scores in queries.items()
@@ -225,4 +237,9 @@ def _select(table: pa.Table, key: Key) -> QueryScores:
         rows["query"].to_numpy().astype(np.str_),
         rows["average_precision"].to_numpy(),
         rows["first_match_rank"].to_numpy(),
+        {
+            name: rows[name].to_numpy().astype(np.str_)
+            for name in DIVISIONS
+            if name in rows.column_names and not rows[name].null_count
+        },
     )

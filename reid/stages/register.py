@@ -25,7 +25,7 @@ def register_run(name: str) -> None:
         for test, card in sorted(result.cards.items(), key=lambda item: item[1]["dataset"] != home)
     }
     record = register_model(
-        model_folder(study.study, name), result.metrics, tests, study.registration.intended_use
+        model_folder(study.study, name), result, tests, study.registration.intended_use
     )
     write_whole(
         registry_file(study.study, name), json.dumps(record, indent=2, sort_keys=True) + "\n"

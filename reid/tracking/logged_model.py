@@ -8,7 +8,6 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import mlflow.artifacts
 import mlflow.pyfunc
 import numpy as np
 import pandas as pd
@@ -21,9 +20,11 @@ from PIL import Image
 
 import reid
 from reid.errors import RegistryError
-from reid.methods.model_directory import LoadedModel
+from reid.methods.model_directory import WEIGHTS_FILE, LoadedModel, load_model
 from reid.tracking import serving
+from reid.tracking.digest import sha256
 from reid.tracking.run import flatten
+from reid.tracking.versions import download
 
 WEIGHTS_TAG = "weights_sha256"
 PROBE_IMAGES = 4
@@ -90,10 +91,7 @@ def require_equal_copy(model: LoadedModel, version: ModelVersion, uri: str) -> N
     with tempfile.TemporaryDirectory() as scratch:
         probe = _probe(model, Path(scratch) / "probe")
         expected = serving.predict(model, probe)
-        # `models:/` itself would need MLflow's global tracking address; the source is behind it
-        copy = mlflow.artifacts.download_artifacts(
-            version.source, dst_path=scratch, tracking_uri=uri
-        )
+        copy = str(download(version, Path(scratch), uri))
         try:
             found = mlflow.pyfunc.load_model(copy).predict(probe)
         except Exception as error:
@@ -110,6 +108,31 @@ def require_equal_copy(model: LoadedModel, version: ModelVersion, uri: str) -> N
             f"at most {tolerance:g}",
             _REMEDY,
         )
+
+
+def trouble_with_copy(version: ModelVersion, uri: str) -> str | None:
+    """Load a registered version and run it on one batch, without any local model.
+
+    Args:
+        uri: Tracking URI of the store.
+
+    Returns:
+        What is wrong with it, or None.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            copy = download(version, Path(scratch), uri)
+            (weights,) = copy.rglob(WEIGHTS_FILE)
+            model = load_model(weights.parent)
+            found = mlflow.pyfunc.load_model(str(copy)).predict(
+                _probe(model, Path(scratch) / "probe")
+            )
+        except Exception as error:  # whatever code and files of a stored model may raise
+            return f"it cannot be loaded ({' '.join(str(error).split())})"
+        digest = sha256(weights)
+    if digest != version.tags[WEIGHTS_TAG]:
+        return f"other weights are stored ({digest[:12]}) than were registered"
+    return None if np.isfinite(found).all() else f"a {_kind(model)} of it is no number"
 
 
 def _kind(model: LoadedModel) -> str:

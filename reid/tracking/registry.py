@@ -1,10 +1,10 @@
-"""The model registry: who may enter, who is champion, and where each version comes from.
+"""The model registry: who may enter, and where each version comes from.
 
 One registered model per study and training set, `<study>.<dataset>`; each run is a version of it.
+Who is champion is decided by people, see `reid.tracking.promotion`.
 """
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,9 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from reid.data.manifest import WITHDRAWN
 from reid.errors import RegistryError
 from reid.methods.model_directory import WEIGHTS_FILE, LoadedModel, ModelCard, load_model
+from reid.retrieval.result import Result
 from reid.tracking.digest import dvc_md5, sha256
 from reid.tracking.lineage import params_hash
 from reid.tracking.logged_model import (
@@ -27,32 +27,40 @@ from reid.tracking.logged_model import (
 from reid.tracking.model_card import Conditions, describe_lineage, render_model_card
 from reid.tracking.run import TrackedRun, attach_run
 from reid.tracking.store import MLRUNS, open_store, store_lock
-
-_MODEL_ID = "model_id"  # a tag, as MLflow's SQL registry does not keep the id itself
-_NOT_ALIAS = re.compile(r"[^\w\-]")
+from reid.tracking.stored_evaluation import store_evaluation
+from reid.tracking.versions import (
+    FINGERPRINT_TAG,
+    MODEL_ID_TAG,
+    condition,
+    condition_key,
+    family_name,
+    list_versions,
+    name_challenger,
+)
 
 
 def register_model(
     folder: Path,
-    metrics: Mapping[str, float],
+    result: Result,
     tests: Mapping[str, Conditions],
     intended_use: str,
     root: Path = MLRUNS,
 ) -> dict[str, Any]:
-    """Register a trained and measured model, and decide the aliases anew.
+    """Register a trained and measured model, and name the challengers anew.
 
     The model is stored under the run that trained it, its metrics are linked with it and with the
-    test set, and the stored copy is loaded and compared with the local model. Registering the same
-    model with the same lineage and metrics again returns the version that exists.
+    test set, and the stored copy is loaded and compared with the local model. The whole result is
+    stored in its folder `evaluation/`, for `promote`. Registering the same model with the same
+    lineage and metrics again returns the version that exists, and stores the result anew.
 
-    For each test, `champion-<dataset>-<protocol>` is the version with the best plain mAP and
-    `challenger-…` the best of another run, among versions measured under the same protocol on the
-    same manifest. `champion` and `challenger` are those of the first test. A model trained on
-    withdrawn data gets no alias.
+    For each test, `challenger-<dataset>-<protocol>` is the version with the best plain mAP that is
+    not the champion, among versions measured under the same protocol on the same manifest;
+    `challenger` is that of the first test. A model trained on withdrawn data gets no alias, and
+    nobody becomes champion here.
 
     Args:
         folder: Model directory.
-        metrics: Full name (`<dataset>/<protocol>/…`) to value.
+        result: What was measured of it.
         tests: `<dataset>/<protocol>` to the conditions of the test; the home test first.
         intended_use: What the model may be used for.
 
@@ -60,35 +68,38 @@ def register_model(
         `name`, `version`, `run_id`, `model_id`, `lineage` and `metrics`, without wall-clock time.
 
     Raises:
-        RegistryError: Licence, intended use or a plain mAP is missing, or the stored copy does
-            not give the same numbers; then no version remains.
+        RegistryError: Licence, intended use or a plain mAP is missing, other weights were measured,
+            or the stored copy does not give the same numbers; then no version remains.
     """
     model = load_model(folder)
+    weights, metrics = sha256(folder / WEIGHTS_FILE), result.metrics
     _require_terms(model.card, intended_use)
-    _require_measured(model.card, metrics, tests)
-    weights = sha256(folder / WEIGHTS_FILE)
+    _require_measured(model.card, result, tests, weights)
     lineage = describe_lineage(model.card, dvc_md5(folder), weights, tests, intended_use)
     uri = open_store(root)
     client = MlflowClient(uri, uri)
-    name = f"{model.card.study}.{model.card.train_dataset}"
-    fingerprint = params_hash({"lineage": lineage, "metrics": dict(metrics)})
-    versions = _versions(client, name)
-    version = next((v for v in versions if v.tags.get("fingerprint") == fingerprint), None)
+    name = family_name(model.card.study, model.card.train_dataset)
+    fingerprint = params_hash({"lineage": lineage, "metrics": metrics})
+    known = list_versions(client, name)
+    version = next((v for v in known if v.tags[FINGERPRINT_TAG] == fingerprint), None)
     if version is None:
         run = attach_run(model.card.study, model.card.run, model.card.mlflow_run_id, root)
         parent = _parent_model_id(client, model.card.parents)
         tags = {**_tags(lineage, metrics, tests), "parent_model_id": parent}
         version = _add_version(client, run, name, folder, model, lineage, metrics, tags)
-        _link_metrics(run, version.tags[_MODEL_ID], metrics, tests)
+        _link_metrics(run, version.tags[MODEL_ID_TAG], metrics, tests)
         _require_copy(client, model, version, uri)
-        client.set_model_version_tag(name, version.version, "fingerprint", fingerprint)
+        client.set_model_version_tag(name, version.version, FINGERPRINT_TAG, fingerprint)
+    home = next(iter(tests))
+    store_evaluation(client, version, result, home)
     with store_lock(root):
-        _promote(client, name, tests)
+        for test, conditions in tests.items():
+            name_challenger(client, name, test, condition(conditions), home=test == home)
     return {
         "name": name,
         "version": int(version.version),
         "run_id": version.run_id,
-        "model_id": version.tags[_MODEL_ID],
+        "model_id": version.tags[MODEL_ID_TAG],
         "lineage": lineage,
         "metrics": dict(sorted(metrics.items())),
     }
@@ -106,19 +117,23 @@ def _require_terms(card: ModelCard, intended_use: str) -> None:
 
 
 def _require_measured(
-    card: ModelCard, metrics: Mapping[str, float], tests: Mapping[str, Conditions]
+    card: ModelCard, result: Result, tests: Mapping[str, Conditions], weights: str
 ) -> None:
-    missing = [f"{name}/mAP" for name in tests if f"{name}/mAP" not in metrics]
+    missing = [f"{name}/mAP" for name in tests if f"{name}/mAP" not in result.metrics]
     if missing or not tests:
         raise RegistryError(
             f"{card.run}: no metric {', '.join(missing) or 'at all'}",
             "a plain mAP for every test",
             "Run `reid evaluate` first.",
         )
-
-
-def _versions(client: MlflowClient, name: str) -> list[ModelVersion]:
-    return list(client.search_model_versions(f"name='{name}'"))
+    for name in tests:
+        measured = str(result.cards[name].get("model_digest"))
+        if measured != weights:
+            raise RegistryError(
+                f"{card.run}: {name} was measured with the weights {measured[:12]}",
+                f"those of the model, {weights[:12]}",
+                "Run `reid embed` and `reid evaluate` again.",
+            )
 
 
 def _parent_model_id(client: MlflowClient, parents: Sequence[str]) -> str:
@@ -136,7 +151,7 @@ def _registered(client: MlflowClient, parent: str) -> str | None:
     weights = sha256(Path(parent))
     same = client.search_model_versions(f"tags.{WEIGHTS_TAG} = '{weights}'")
     newest = max(same, key=lambda version: int(version.creation_timestamp), default=None)
-    return str(newest.tags[_MODEL_ID]) if newest else find_logged_model(client, weights)
+    return str(newest.tags[MODEL_ID_TAG]) if newest else find_logged_model(client, weights)
 
 
 def _tags(
@@ -144,17 +159,8 @@ def _tags(
 ) -> dict[str, str]:
     flat = {key: str(value) for key, value in lineage.items() if key not in ("parents", "tests")}
     plain = {key: repr(value) for key, value in metrics.items() if "/rerank_" not in key}
-    conditions = {_condition_key(name): _condition(test) for name, test in tests.items()}
+    conditions = {condition_key(name): condition(test) for name, test in tests.items()}
     return {**flat, **plain, **conditions}
-
-
-def _condition_key(test: str) -> str:
-    return f"{test}/conditions"
-
-
-def _condition(test: Conditions) -> str:
-    """Return what two versions must share to be ranked against each other."""
-    return params_hash({"manifest": test.manifest_digest, "protocol": dict(test.protocol)})
 
 
 def _add_version(
@@ -177,7 +183,7 @@ def _add_version(
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     version = client.create_model_version(
-        name, source, run.run_id, tags={**tags, _MODEL_ID: model_id}, description=card
+        name, source, run.run_id, tags={**tags, MODEL_ID_TAG: model_id}, description=card
     )
     link = json.dumps([{"name": name, "version": version.version}])
     client.set_logged_model_tags(model_id, {"mlflow.modelVersions": link})  # for MLflow's pages
@@ -199,35 +205,5 @@ def _require_copy(
         require_equal_copy(model, version, uri)
     except RegistryError:
         client.delete_model_version(version.name, version.version)
-        client.delete_logged_model(version.tags[_MODEL_ID])
+        client.delete_logged_model(version.tags[MODEL_ID_TAG])
         raise
-
-
-def _promote(client: MlflowClient, name: str, tests: Mapping[str, Conditions]) -> None:
-    versions = [v for v in _versions(client, name) if "fingerprint" in v.tags]
-    for position, (test, conditions) in enumerate(tests.items()):
-        ranked = _rank(versions, test, _condition(conditions))
-        suffixes = [f"-{_NOT_ALIAS.sub('-', test)}", *([""] if position == 0 else [])]
-        for place, word in enumerate(("champion", "challenger")):
-            for alias in (word + suffix for suffix in suffixes):
-                if place < len(ranked):
-                    client.set_registered_model_alias(name, alias, ranked[place].version)
-                elif alias in client.get_registered_model(name).aliases:
-                    client.delete_registered_model_alias(name, alias)
-
-
-def _rank(versions: Sequence[ModelVersion], test: str, condition: str) -> list[ModelVersion]:
-    """Return the best promotable version of each run, best first; of equals the newest."""
-    best: dict[str, ModelVersion] = {}
-    comparable = [
-        v
-        for v in versions
-        if v.tags.get(_condition_key(test)) == condition and v.tags["status"] != WITHDRAWN
-    ]
-
-    def order(version: ModelVersion) -> tuple[float, int]:
-        return float(version.tags[f"{test}/mAP"]), int(version.version)
-
-    for version in sorted(comparable, key=order, reverse=True):
-        best.setdefault(version.tags["run"], version)
-    return list(best.values())

@@ -96,6 +96,19 @@ def test_what_is_saved_comes_back(result: Result, tmp_path: Path) -> None:
         np.testing.assert_array_equal(theirs.first_match_rank, mine.first_match_rank)
 
 
+def test_plain_scores_know_the_groups_of_their_queries(tmp_path: Path) -> None:
+    hidden = np.where(np.arange(48) < 24, 0.0, 0.5).astype(np.float32)
+    varied = replace(toy(), occlusions=hidden, camera_ids=np.arange(48) % 5)
+    made = Result.of("bot", [evaluate(varied, PROTOCOLS["market"])])
+    made.save(tmp_path)
+    read = Result.load(tmp_path, "bot").queries
+    assert set(read["toy/market", "plain"].groups) == {"camera", "occlusion"}  # one modality alone
+    groups = read["toy/market", "plain"].groups
+    assert groups["occlusion"].tolist() == ["none"] * 8 + ["occluded_33_67"] * 8
+    assert groups["camera"].tolist() == [str(row % 5) for row in range(0, 48, 3)]
+    assert not read["toy/market", "rerank_k20_6_0.3"].groups
+
+
 def test_files_and_columns(result: Result, tmp_path: Path) -> None:
     result.save(tmp_path)
     names = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file())
@@ -120,6 +133,9 @@ def test_files_and_columns(result: Result, tmp_path: Path) -> None:
         "valid",
         "average_precision",
         "first_match_rank",
+        "camera",
+        "modality",
+        "occlusion",
     ]
     assert (queries["valid"] == queries["average_precision"].notna()).all()
 

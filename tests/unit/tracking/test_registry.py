@@ -15,17 +15,16 @@ from safetensors.torch import load_file, save_file
 
 from reid.errors import RegistryError
 from reid.methods.model_directory import load_model
+from reid.retrieval.result import Result
 from reid.tracking import serving
 from reid.tracking.model_card import Conditions
 from reid.tracking.registry import register_model
 from reid.tracking.run import start_run
 from reid.tracking.store import open_client, open_store
+from reid.tracking.stored_evaluation import load_measured
+from tests.unit.tracking.measured import CAMERAS, HOME, TEST, USE, made_result, register
 
 MakeModel = Callable[..., Path]
-
-HOME = "synth/market"
-USE = "Research on generated people."
-TEST = Conditions("synth", "cd" * 32, {"distance": "squared Euclidean", "flip": False})
 
 
 @contextmanager
@@ -36,16 +35,7 @@ def using(mlruns: Path) -> Iterator[None]:
         yield
 
 
-def numbers(mean: float, test: str = HOME) -> dict[str, float]:
-    return {f"{test}/mAP": mean, f"{test}/rerank_k20_6_0.3/mAP": mean + 0.1}
-
-
-def register(folder: Path, mean: float, mlruns: Path, **changes: Any) -> dict[str, Any]:
-    tests = {HOME: changes.pop("test", TEST)}
-    return register_model(folder, numbers(mean), tests, changes.pop("use", USE), mlruns)
-
-
-def champion(client: MlflowClient, name: str, alias: str = "champion") -> str:
+def holder(client: MlflowClient, name: str, alias: str = "challenger") -> str:
     return str(client.get_model_version_by_alias(name, alias).tags["run"])
 
 
@@ -73,15 +63,15 @@ def test_a_version_knows_where_it_comes_from(make_model: MakeModel, mlruns: Path
     assert metrics[f"{HOME}/mAP"].value == 0.5
     assert metrics[f"{HOME}/mAP"].dataset_name == "synth"
     assert TEST.manifest_digest.startswith(metrics[f"{HOME}/mAP"].dataset_digest)
-    assert set(metrics) == set(numbers(0.5))
-    assert client.get_run(run.run_id).data.metrics == numbers(0.5)
+    assert {key: metric.value for key, metric in metrics.items()} == record["metrics"]
+    assert client.get_run(run.run_id).data.metrics == record["metrics"]
     json.dumps(record)
 
 
 def test_the_artifact_carries_card_and_lineage(make_model: MakeModel, mlruns: Path) -> None:
     record = register(make_model("bot", "artifact"), 0.25, mlruns)
     with using(mlruns):
-        copy = Path(mlflow.artifacts.download_artifacts(f"models:/{record['name']}@champion"))
+        copy = Path(mlflow.artifacts.download_artifacts(f"models:/{record['name']}@challenger"))
     assert json.loads((copy / "lineage.json").read_text()) == record["lineage"]
     card = (copy / "model_card.md").read_text()
     assert USE in card
@@ -98,40 +88,72 @@ def test_registering_again_returns_the_version(make_model: MakeModel, mlruns: Pa
     assert register(folder, 0.6, mlruns)["version"] == 2
 
 
-def test_the_best_two_runs_hold_the_aliases(make_model: MakeModel, mlruns: Path) -> None:
+def test_the_best_version_is_challenger_and_nobody_champion(
+    make_model: MakeModel, mlruns: Path
+) -> None:
     client = open_client(mlruns)
     name = "aliases.synth"
     register(make_model("a", "aliases"), 0.4, mlruns)
-    assert champion(client, name) == "a"
-    assert set(client.get_registered_model(name).aliases) == {"champion", "champion-synth-market"}
-    register(make_model("a", "aliases", seed=1), 0.3, mlruns)
     register(make_model("b", "aliases"), 0.6, mlruns)
     register(make_model("c", "aliases"), 0.5, mlruns)
+    assert set(client.get_registered_model(name).aliases) == {
+        "challenger",
+        "challenger-synth-market",
+    }
     for suffix in ("", "-synth-market"):
-        assert champion(client, name, f"champion{suffix}") == "b"
-        assert champion(client, name, f"challenger{suffix}") == "c"
+        assert holder(client, name, f"challenger{suffix}") == "b"
 
 
 def test_other_conditions_are_not_ranked_together(make_model: MakeModel, mlruns: Path) -> None:
     client = open_client(mlruns)
     register(make_model("a", "apart"), 0.9, mlruns)
-    register(make_model("b", "apart"), 0.8, mlruns)
-    assert champion(client, "apart.synth", "challenger") == "b"
     for run, other in (
         ("manifest", Conditions("synth", "ef" * 32, TEST.protocol)),
         ("protocol", Conditions("synth", TEST.manifest_digest, {**TEST.protocol, "flip": True})),
     ):
         register(make_model(run, "apart"), 0.2, mlruns, test=other)
-        assert champion(client, "apart.synth") == run
-        assert "challenger" not in client.get_registered_model("apart.synth").aliases
+        assert holder(client, "apart.synth") == run
 
 
-def test_withdrawn_data_never_make_a_champion(make_model: MakeModel, mlruns: Path) -> None:
+def test_withdrawn_data_never_make_a_challenger(make_model: MakeModel, mlruns: Path) -> None:
     client = open_client(mlruns)
     register(make_model("duke", "withdrawn", status="withdrawn"), 0.9, mlruns)
     assert client.get_registered_model("withdrawn.synth").aliases == {}
     register(make_model("bot", "withdrawn"), 0.1, mlruns)
-    assert champion(client, "withdrawn.synth") == "bot"
+    assert holder(client, "withdrawn.synth") == "bot"
+
+
+def test_the_whole_result_is_stored_beside_the_model(
+    make_model: MakeModel, mlruns: Path, tmp_path: Path
+) -> None:
+    folder = make_model("bot", "stored")
+    record = register(folder, 0.5, mlruns)
+    client = open_client(mlruns)
+    version = client.get_model_version(record["name"], str(record["version"]))
+    assert version.tags["home_test"] == HOME
+    made = made_result(folder, 0.5)
+    read = load_measured(version, open_store(mlruns)).result
+    assert (read.metrics, read.cards, read.breakdowns) == (
+        made.metrics,
+        made.cards,
+        made.breakdowns,
+    )
+    key = (HOME, "plain")
+    np.testing.assert_array_equal(read.queries[key].paths, made.queries[key].paths)
+    np.testing.assert_array_equal(
+        read.queries[key].average_precision, made.queries[key].average_precision
+    )
+    assert read.queries[key].groups["camera"].tolist() == CAMERAS.tolist()
+
+
+def test_a_result_of_other_weights_is_refused(make_model: MakeModel, mlruns: Path) -> None:
+    result = made_result(make_model("old", "weights"), 0.5)
+    folder = make_model("new", "weights", seed=1)
+    with pytest.raises(
+        RegistryError, match=r"was measured with the weights \w{12}; expected those"
+    ):
+        register_model(folder, result, {HOME: TEST}, USE, mlruns)
+    assert not open_client(mlruns).search_registered_models("name='weights.synth'")
 
 
 def test_a_parent_is_named_by_its_model_id(make_model: MakeModel, mlruns: Path) -> None:
@@ -160,8 +182,9 @@ def test_terms_are_demanded(
 
 
 def test_a_measurement_is_demanded(make_model: MakeModel, mlruns: Path) -> None:
+    nothing = Result("bot", {}, {}, {}, {}, {})
     with pytest.raises(RegistryError, match=f"bot: no metric {HOME}/mAP; expected a plain mAP"):
-        register_model(make_model("bot", "numbers"), {}, {HOME: TEST}, USE, mlruns)
+        register_model(make_model("bot", "numbers"), nothing, {HOME: TEST}, USE, mlruns)
 
 
 def test_a_copy_that_differs_is_taken_back(
@@ -196,12 +219,12 @@ def test_a_copy_that_does_not_load_is_taken_back(
     assert not open_client(mlruns).search_model_versions("name='broken.synth'")
 
 
-def test_a_user_loads_the_champion_by_name(make_model: MakeModel, mlruns: Path) -> None:
+def test_a_user_loads_a_version_by_its_alias(make_model: MakeModel, mlruns: Path) -> None:
     folder = make_model("bot", "predict")
     register(folder, 0.5, mlruns)
     pixels = np.random.default_rng(0).integers(0, 256, (3, 20, 10, 3), dtype=np.uint8)
     with using(mlruns):
-        rows = mlflow.pyfunc.load_model("models:/predict.synth@champion").predict(pixels)
+        rows = mlflow.pyfunc.load_model("models:/predict.synth@challenger").predict(pixels)
     np.testing.assert_array_equal(rows, serving.embed_input(load_model(folder), pixels))
 
 
@@ -218,7 +241,7 @@ def test_a_user_scores_pairs_with_a_registered_model(
         Image.fromarray(image).save(file)
     frame = pd.DataFrame({"query": files, "gallery": files[::-1]})
     with using(mlruns):
-        copy = mlflow.pyfunc.load_model("models:/scores.synth@champion")
+        copy = mlflow.pyfunc.load_model("models:/scores.synth@challenger")
     model = load_model(folder)
     np.testing.assert_array_equal(copy.predict(frame), serving.predict(model, frame))
     np.testing.assert_array_equal(copy.predict(pixels), serving.embed_input(model, pixels))
