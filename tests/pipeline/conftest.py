@@ -78,6 +78,9 @@ def copy_project(folder: Path) -> Project:
     project = Project(folder)
     shutil.copy(folder / "params/studies/smoke.yaml", folder / "params/study.yaml")
     project.run("git", "init", "--quiet")
+    project.run("git", "add", "--all")
+    who = ("-c", "user.name=Test", "-c", "user.email=test@example.org")
+    project.run("git", *who, "commit", "--quiet", "--message", "Start")
     return project
 
 
