@@ -64,7 +64,8 @@ def withdrawn_data(client: MlflowClient, version: ModelVersion) -> Gate:
 def _ancestry(client: MlflowClient, version: ModelVersion) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield name and tags of a version and of all logged models that it descends from."""
     yield label(version), version.tags
-    waiting, seen = [version.tags[MODEL_ID_TAG]], set()
+    waiting: list[str] = [version.tags[MODEL_ID_TAG]]
+    seen: set[str] = set()
     while waiting:
         model_id = waiting.pop()
         if model_id in seen:
