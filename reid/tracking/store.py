@@ -22,6 +22,16 @@ _LOCATIONS = (
     ("model_versions", "storage_location"),
 )
 
+_EXPERIMENT_NOTE = """Study `{study}` of ReIDFlow.
+
+Each run is a training, or a pretraining that others start from (below it in the list). Useful
+columns: the tags `method`, `data.licence`, `git.commit`, `params.hash`; the metrics
+`<test set>/<protocol>/mAP`. A metric with `rerank_` in its name is re-ranked, all others are plain.
+Charts are over epochs: choose *step* as the axis.
+
+The table with confidence intervals: `reports/{study}/comparison.html`.
+"""
+
 _logger = logging.getLogger(__name__)
 
 
@@ -31,8 +41,8 @@ def open_store(root: Path = MLRUNS) -> str:
     A set `MLFLOW_TRACKING_URI` wins over `root`. Several processes may open the store at once. A
     store that was moved to another folder is mended: its artifact locations follow it.
     """
-    if server := os.environ.get("MLFLOW_TRACKING_URI"):
-        return server
+    if address := server():
+        return address
     database = root.resolve() / "mlflow.db"
     uri = f"sqlite:///{database}"
     with store_lock(root):
@@ -42,9 +52,14 @@ def open_store(root: Path = MLRUNS) -> str:
     return uri
 
 
+def server() -> str | None:
+    """Return the address of the tracking server, if one is named."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or None
+
+
 def has_store(root: Path = MLRUNS) -> bool:
     """Tell whether there is a store already: a server that is named, or a local database."""
-    return bool(os.environ.get("MLFLOW_TRACKING_URI")) or (root / "mlflow.db").is_file()
+    return server() is not None or (root / "mlflow.db").is_file()
 
 
 def open_client(root: Path = MLRUNS) -> MlflowClient:
@@ -78,10 +93,11 @@ def _artifacts_uri(root: Path) -> str:
 
 
 def _create_experiment(client: MlflowClient, study: str, root: Path) -> str:
-    local = "MLFLOW_TRACKING_URI" not in os.environ
-    location = f"{_artifacts_uri(root)}/{study}" if local else None  # a server has its own place
+    # a server has its own place for artifacts
+    location = f"{_artifacts_uri(root)}/{study}" if server() is None else None
+    note = {"mlflow.note.content": _EXPERIMENT_NOTE.format(study=study)}
     try:
-        return str(client.create_experiment(study, artifact_location=location))
+        return str(client.create_experiment(study, artifact_location=location, tags=note))
     except MlflowException:
         # on a server, another machine may have been faster
         found = client.get_experiment_by_name(study)
