@@ -32,7 +32,7 @@ _logger = logging.getLogger(__name__)
 
 
 class _Operation(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Open(_Operation):
@@ -170,7 +170,10 @@ class LoggedFiles(_Operation):
 
 Change = Batch | Input | File | Text | Status | LoggedFiles
 Operation = Annotated[Open | Change, Field(discriminator="kind")]
-OPERATION: TypeAdapter[Open | Change] = TypeAdapter(Operation)
+OPERATION: TypeAdapter[Open | Change] = TypeAdapter(
+    Operation,
+    config=ConfigDict(ser_json_inf_nan="constants"),  # a loss may be NaN
+)
 
 
 def find_run_id(client: MlflowClient, key: str) -> str | None:
