@@ -17,6 +17,7 @@ from reid.cli_doctor import add_doctor_command
 from reid.cli_evaluate import add_evaluate_command
 from reid.cli_explain import add_explain_command
 from reid.cli_pretrain import add_pretrain_commands
+from reid.cli_tracking import add_tracking_commands
 
 # Nothing phones home, and nothing looks for an MLflow or Hugging Face server on its own.
 QUIET = {
@@ -118,6 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     add_evaluate_command(commands)
     add_pretrain_commands(commands)
     add_explain_command(commands)
+    add_tracking_commands(commands)
     _add_suite(commands)
     _add_weights(commands)
     add_doctor_command(commands)

@@ -21,12 +21,12 @@ from filelock import FileLock, Timeout
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from reid.errors import RegistryError
 from reid.files import write_whole
-from reid.tracking.away import NO_ROOM, is_away
+from reid.tracking.away import NO_ROOM, is_away, store_needed
 from reid.tracking.operations import OPERATION, Change, File, LoggedFiles, Open, find_run_id
-from reid.tracking.store import MLRUNS, server
+from reid.tracking.store import MLRUNS, SPOOL, open_client, server, without_password
 
-SPOOL = "spool"
 _JOURNAL, _APPLIED, _REFUSED = "journal.jsonl", "applied", "refused.jsonl"
 
 _logger = logging.getLogger(__name__)
@@ -210,6 +210,32 @@ def replay_all(client: MlflowClient, root: Path = MLRUNS) -> Replayed:
     if applied or refused:
         _logger.warning("MLflow: %d records that had waited are written now", applied)
     return Replayed(applied, refused, ours)
+
+
+def replay_now(root: Path = MLRUNS) -> Replayed:
+    """Replay every journal, because somebody asked for it.
+
+    Raises:
+        RegistryError: The store is away, or another process replays.
+    """
+    if not any(journal.pending for journal in journals(root)):
+        return Replayed(0, 0, True)
+    with store_needed():
+        done = replay_all(open_client(root), root)
+    if not done.whole:
+        raise RegistryError("another process replays", "one at a time", "Wait for it.")
+    return done
+
+
+def describe(root: Path = MLRUNS) -> str:
+    """Say where the store is and what waits for it, a line per run."""
+    found = journals(root)
+    lines = [f"store: {without_password(server() or str(root))}"]
+    lines += [
+        f"run {journal.key}: {journal.waiting} waiting, {journal.refused} refused; {journal.folder}"
+        for journal in found
+    ]
+    return "\n".join(lines if found else [*lines, "nothing waits"])
 
 
 def _folder(root: Path) -> Path:

@@ -2,6 +2,8 @@
 
 import logging
 import os
+import re
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -11,7 +13,10 @@ from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from reid.errors import RegistryError
+
 MLRUNS = Path("mlruns")
+DATABASE, ARTIFACTS, SPOOL = "mlflow.db", "artifacts", "spool"
 
 # MLflow stores artifact locations absolute; these are all columns that hold one.
 _LOCATIONS = (
@@ -43,7 +48,7 @@ def open_store(root: Path = MLRUNS) -> str:
     """
     if address := server():
         return address
-    database = root.resolve() / "mlflow.db"
+    database = _home(root) / DATABASE
     uri = f"sqlite:///{database}"
     with store_lock(root):
         # the first request creates the tables, which two processes must not do side by side
@@ -57,9 +62,14 @@ def server() -> str | None:
     return os.environ.get("MLFLOW_TRACKING_URI") or None
 
 
+def without_password(address: str) -> str:
+    """Return an address as it may be shown: what stands before its `@` is left out."""
+    return re.sub(r"//[^/@]*@", "//", address)
+
+
 def has_store(root: Path = MLRUNS) -> bool:
     """Tell whether there is a store already: a server that is named, or a local database."""
-    return server() is not None or (root / "mlflow.db").is_file()
+    return server() is not None or (root / DATABASE).is_file()
 
 
 def open_client(root: Path = MLRUNS) -> MlflowClient:
@@ -88,8 +98,43 @@ def store_lock(root: Path = MLRUNS) -> Iterator[None]:
         yield
 
 
+def move_store(target: Path, root: Path = MLRUNS) -> None:
+    """Move the local store to another folder and leave links behind, so that it is still found.
+
+    Nothing may use the store meanwhile. An interrupted move leaves a store that works; it is
+    finished by another one.
+
+    Raises:
+        RegistryError: There is no local store, or the target exists.
+    """
+    if not (root / DATABASE).is_file():
+        raise RegistryError(
+            f"{root}: no {DATABASE}", "a local store", "The first `reid train` makes one."
+        )
+    if target.exists():
+        raise RegistryError(
+            f"{target} exists", "a folder that does not", "Name another one, or remove it first."
+        )
+    with store_lock(root):
+        target.mkdir(parents=True)
+        # the database last: it says where the artifacts are
+        for name in (ARTIFACTS, SPOOL, DATABASE):
+            link, source = root / name, (root / name).resolve()
+            if not source.exists():
+                continue
+            shutil.move(source, target / name)
+            link.unlink(missing_ok=True)
+            link.symlink_to((target / name).resolve())
+    open_store(root)  # which tells the database
+
+
+def _home(root: Path) -> Path:
+    """Return the folder where the store lies, also after it was moved away from `root`."""
+    return (root / DATABASE).resolve().parent
+
+
 def _artifacts_uri(root: Path) -> str:
-    return (root.resolve() / "artifacts").as_uri()
+    return (_home(root) / ARTIFACTS).as_uri()
 
 
 def _create_experiment(client: MlflowClient, study: str, root: Path) -> str:

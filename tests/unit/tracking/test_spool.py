@@ -1,12 +1,11 @@
 """Fault tests: a real MLflow server that is killed and started again, and disks that are full."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
+import logging
+import resource
 import time
 from collections.abc import Iterator
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -155,17 +154,13 @@ def test_a_replay_that_is_killed_is_repeated_without_duplicates(
     assert journal.waiting == total + 3
     server.start()
 
-    code = (
-        "import os, sys; from pathlib import Path; from reid.tracking.spool import replay_all;"
-        "from reid.tracking.store import open_client; root = Path(sys.argv[1]);"
-        "replay_all(open_client(root), root)"
-    )
-    process = subprocess.Popen([sys.executable, "-c", code, str(root)], env={**os.environ})
+    process = get_context("fork").Process(target=_replay, args=(root,))
+    process.start()
     while journal.waiting > total // 2:
-        assert process.poll() is None
+        assert process.is_alive()
         time.sleep(0.001)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
     assert journal.waiting > 0
     (journal.folder / "applied").unlink()  # as if the count had been lost too
 
@@ -256,33 +251,29 @@ def test_what_waits_for_a_server_goes_to_no_other_store(
     assert journals(root) == []
 
 
-_FULL = """
-import logging, resource, sys
-from pathlib import Path
-from reid.tracking.run import start_run
-root, big = Path(sys.argv[1]), Path(sys.argv[2])
-logging.basicConfig(format="%(message)s")
-run = start_run("full", "bot", root=root)
-resource.setrlimit(resource.RLIMIT_FSIZE, (8 << 20, resource.RLIM_INFINITY))
-run.log_files([big], "pictures")
-run.log_metrics([("train/loss", 1.0, 1)])
-run.finish()
-"""
+def _replay(root: Path) -> None:
+    replay_all(open_client(root), root)
+
+
+def _log_on_a_full_disk(root: Path, big: Path, log: Path) -> None:
+    logging.basicConfig(filename=log, format="%(message)s", force=True)
+    run = start_run("full", "bot", root=root)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8 << 20, resource.RLIM_INFINITY))
+    run.log_files([big], "pictures")
+    run.log_metrics([("train/loss", 1.0, 1)])
+    run.finish()
 
 
 def test_a_file_that_finds_no_room_is_named_and_uploaded_later(
     mlruns: Path, tmp_path: Path
 ) -> None:
-    big = tmp_path / "big.png"
+    big, log = tmp_path / "big.png", tmp_path / "log"
     big.write_bytes(b"x" * (9 << 20))
-    done = subprocess.run(
-        [sys.executable, "-c", _FULL, str(mlruns), str(big)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    first, second = done.stderr.strip().splitlines()
+    process = get_context("fork").Process(target=_log_on_a_full_disk, args=(mlruns, big, log))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    first, second = log.read_text().splitlines()
     assert f"{big} ([Errno 27] File too large" in first
     assert "`reid tracking replay`" in first
     assert "3 records of run" in second
