@@ -11,7 +11,7 @@ import requests
 from mlflow.exceptions import MlflowException, RestException
 from sqlalchemy.exc import OperationalError
 
-from reid.errors import RegistryError
+from reid.errors import RegistryError, ReidError
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -63,6 +63,8 @@ def store_needed() -> Iterator[None]:
     try:
         with quiet():
             yield
+    except ReidError:
+        raise
     except Exception as error:
         if not is_away(error):
             raise

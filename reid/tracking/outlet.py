@@ -95,8 +95,8 @@ class Outlet:
             self.replay(SLICE_SECONDS * 15)
         if self._held:
             _logger.warning(
-                "MLflow: no room to keep %d records of run %s; free the disk and run "
-                "`reid register`, which writes them from the model folder",
+                "MLflow: the disk has no room to keep the last %d records of run %s; losses of "
+                "every epoch are in `history.csv` of the model folder",
                 len(self._held),
                 self.key,
             )

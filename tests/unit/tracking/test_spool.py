@@ -3,8 +3,11 @@
 import json
 import logging
 import resource
+import shutil
+import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -16,7 +19,7 @@ from mlflow.exceptions import MlflowException
 from reid.tracking import outlet
 from reid.tracking.operations import KEY_TAG, PROVISIONAL, Batch, LoggedFiles
 from reid.tracking.run import find_run, start_run
-from reid.tracking.spool import journal_of, journals, replay_all, replay_turn
+from reid.tracking.spool import journal_of, journals, replay_all, replay_now, replay_turn
 from reid.tracking.store import open_client, open_store
 from tests.unit.tracking.mlflow_server import MlflowServer
 
@@ -285,3 +288,38 @@ def test_a_file_that_finds_no_room_is_named_and_uploaded_later(
     assert (stored.info.status, stored.data.metrics) == ("FINISHED", {"train/loss": 1.0})
     where = client.download_artifacts(stored.info.run_id, "pictures/big.png", str(tmp_path / ".."))
     assert Path(where).stat().st_size == big.stat().st_size
+
+
+@contextmanager
+def _disk(place: Path, size: str) -> Iterator[None]:
+    """Mount a file system in memory; what is in it is lost with it."""
+    place.mkdir(parents=True, exist_ok=True)
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("only root may mount a file system")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_training_goes_on_when_the_disk_of_the_artifacts_is_full(
+    mlruns: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    open_store(mlruns)
+    root, picture = tmp_path / "mlruns", tmp_path / "curves.png"
+    shutil.copytree(mlruns, root)
+    picture.write_bytes(b"x" * (1 << 20))
+    with _disk(root / "artifacts", "256k"):
+        with start_run("tiny disk", "bot", root=root) as run:
+            run.log_files([picture], "training")
+            run.log_metrics([("train/loss", 1.0, 1)])
+        assert f"not uploaded for run {run.run_id}: {picture} ([Errno 28]" in caplog.text
+        picture.unlink()
+    with _disk(root / "artifacts", "4m"):
+        assert replay_now(root).applied == 3
+        client = open_client(root)
+        stored = client.get_run(run.run_id)
+        assert (stored.info.status, stored.data.metrics) == ("FINISHED", {"train/loss": 1.0})
+        (file,) = client.list_artifacts(run.run_id, "training")
+        assert (file.path, file.file_size) == ("training/curves.png", 1 << 20)
