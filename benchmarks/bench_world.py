@@ -24,6 +24,7 @@ from reid.retrieval.evaluate import PLAIN, EvaluationSettings, Scored, evaluate,
 from reid.retrieval.pair_source import ScoreSource
 from reid.retrieval.protocols import PROTOCOLS
 from reid.stages.feature_store import make_embeddings, rows_to_embed
+from reid.training.callbacks import MetricSink
 from reid.training.loop import fit
 
 World = tuple[Manifest, Storage]
@@ -34,6 +35,9 @@ class Quiet:
 
     def log_epoch(self, epoch: int, metrics: dict[str, float]) -> None:
         """Drop the metrics of an epoch."""
+
+
+QUIET = Quiet()
 
 
 def open_world(folder: Path, spec: WorldSpec) -> World:
@@ -54,11 +58,13 @@ def train(
     world: World,
     seed: int,
     load: Callable[[EmbeddingNetwork], object] | None = None,
+    sink: MetricSink = QUIET,
 ) -> tuple[EmbeddingNetwork, list[dict[str, float]]]:
     """Train a fresh network on one thread; return it and its history.
 
     Args:
         load: Puts pretrained weights into the network.
+        sink: Where the numbers of an epoch go.
     """
     torch.set_num_threads(1)
     torch.manual_seed(seed)
@@ -70,7 +76,7 @@ def train(
     labels = [int(label) for label in manifest.train["label"]]
     with tempfile.TemporaryDirectory() as scratch:
         table = _table(recipe, world, manifest.train, manifest.train_cameras, TRAIN_RESAMPLING)
-        history = fit(network, recipe, table, labels, seed, Path(scratch), Quiet())
+        history = fit(network, recipe, table, labels, seed, Path(scratch), sink)
     return network, history
 
 

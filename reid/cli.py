@@ -18,6 +18,7 @@ from reid.cli_evaluate import add_evaluate_command
 from reid.cli_explain import add_explain_command
 from reid.cli_pretrain import add_pretrain_commands
 from reid.cli_registry import add_registry_commands
+from reid.cli_tracking import add_tracking_commands
 
 # Nothing phones home, and nothing looks for an MLflow or Hugging Face server on its own.
 QUIET = {
@@ -121,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     add_pretrain_commands(commands)
     add_explain_command(commands)
     add_registry_commands(commands)
+    add_tracking_commands(commands)
     _add_suite(commands)
     _add_weights(commands)
     add_doctor_command(commands)

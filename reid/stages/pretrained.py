@@ -1,6 +1,6 @@
 """Where a training starts: fresh weights, a file, or the result of a pretraining."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from warnings import warn
@@ -82,6 +82,14 @@ def find_parent(starts_from: Path, recipe: Recipe) -> Parent:
     parent = _parent(path)
     _compare_normalisation(parent, recipe)
     return parent
+
+
+def known_parent(names: Sequence[str]) -> Parent:
+    """Return the parent that a model card names, with what its file still tells."""
+    if not names:
+        return Parent()
+    path = Path(names[0])
+    return _parent(path) if path.is_file() else Parent(names[0])
 
 
 def begin_network(

@@ -6,7 +6,9 @@ from reid.files import write_whole
 from reid.report.comparison import protocol_fields
 from reid.retrieval.result import Result
 from reid.stages.paths import model_folder, registry_file, results_folder
+from reid.stages.training_run import restore_training_run
 from reid.study import load_study
+from reid.tracking.away import store_needed
 from reid.tracking.model_card import Conditions
 from reid.tracking.registry import register_model
 
@@ -24,9 +26,11 @@ def register_run(name: str) -> None:
         )
         for test, card in sorted(result.cards.items(), key=lambda item: item[1]["dataset"] != home)
     }
-    record = register_model(
-        model_folder(study.study, name), result, tests, study.registration.intended_use
-    )
+    with store_needed():
+        restore_training_run(study, name)
+        record = register_model(
+            model_folder(study.study, name), result, tests, study.registration.intended_use
+        )
     write_whole(
         registry_file(study.study, name), json.dumps(record, indent=2, sort_keys=True) + "\n"
     )

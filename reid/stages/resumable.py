@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from reid.errors import ParamsError
 from reid.files import write_whole
 from reid.report.training_curves import draw_training_curves
 from reid.stages.paths import CHECKPOINTS
+from reid.tracking.machine import Meter
 from reid.tracking.run import TrackedRun, start_run
 
 HISTORY, CURVES = "history.csv", "curves.png"
@@ -51,16 +53,23 @@ def tracked_run(
 
 
 class EpochSink:
-    """Send the numbers of an epoch to MLflow, below a heading of their own."""
+    """Send the numbers of an epoch to MLflow below a heading, and those of the machine.
+
+    The axis of all of them is the epoch.
+    """
 
     def __init__(self, tracked: TrackedRun, heading: str) -> None:
         self._tracked, self._heading = tracked, heading
+        self._meter = Meter()
+        self._begun = time.monotonic()
+        tracked.set_tags({"energy": self._meter.energy_source})
 
     def log_epoch(self, epoch: int, metrics: dict[str, float]) -> None:
         """Take the metrics of an epoch, counted from 1."""
-        self._tracked.log_metrics(
-            (f"{self._heading}/{key}", value, epoch) for key, value in metrics.items()
-        )
+        named = {f"{self._heading}/{key}": value for key, value in metrics.items()}
+        named["system/seconds_of_this_attempt"] = time.monotonic() - self._begun
+        named |= self._meter.read()
+        self._tracked.log_metrics((key, value, epoch) for key, value in named.items())
 
 
 def write_history(folder: Path, history: list[dict[str, float]], title: str) -> None:

@@ -1,7 +1,6 @@
 """Stage `train@<run>`: fit the network of a run and write its model directory."""
 
 import shutil
-from pathlib import Path
 
 from reid.data.images import TRAIN_RESAMPLING, ImageTable, image_facts
 from reid.data.manifest import Manifest
@@ -19,12 +18,11 @@ from reid.stages.resumable import (
     EpochSink,
     alone,
     checkpoint_folder,
-    tracked_run,
     write_history,
 )
+from reid.stages.training_run import HEADING, begin_training_run, log_outcome
 from reid.study import RunEntry, Study, load_study
-from reid.tracking.lineage import backend_tags, lineage_tags
-from reid.tracking.run import TrackedRun
+from reid.tracking.lineage import backend_tags
 from reid.training.loop import fit
 from reid.training.precision import require_precision
 
@@ -47,14 +45,14 @@ def train_run(name: str) -> None:
     )
     with (
         alone(study.study, name),
-        _tracked(study, name, recipe, manifest, parent, checkpoints) as tracked,
+        begin_training_run(study, name, recipe, manifest, parent, checkpoints) as tracked,
     ):
         network = _network(study, run, recipe, manifest, parent)
         backends = network.backends(best_device().type)
         tracked.set_tags(backend_tags(backends))
         table = _training_table(study, run, recipe, manifest)
         labels = [int(label) for label in manifest.train["label"]]
-        sink = EpochSink(tracked, "train")
+        sink = EpochSink(tracked, HEADING)
         history = fit(network, recipe, table, labels, study.seed, checkpoints, sink)
         card = model_card(
             run=name,
@@ -71,29 +69,8 @@ def train_run(name: str) -> None:
         with whole_folder(model_folder(study.study, name)) as folder:
             save_model(folder, network, recipe, card)
             write_history(folder, history, f"{name} ({recipe.method}) trained on {run.train}")
+        log_outcome(tracked, model_folder(study.study, name))
     shutil.rmtree(checkpoints)
-
-
-def _tracked(
-    study: Study,
-    name: str,
-    recipe: Recipe,
-    manifest: Manifest,
-    parent: Parent,
-    checkpoints: Path,
-) -> TrackedRun:
-    params = {**recipe.model_dump(mode="json"), "seed": study.seed}
-    tags = lineage_tags(
-        study=study.study,
-        method=recipe.method,
-        stage=f"train@{name}",
-        params=params,
-        ethics=manifest.meta.ethics,
-    )
-    tracked = tracked_run(study.study, name, checkpoints, {**tags, **parent.tags}, params)
-    train = study.run(name).train
-    tracked.log_dataset(train, manifest.digest, str(manifest_file(train)), "train")
-    return tracked
 
 
 def _network(

@@ -1,18 +1,31 @@
 """One MLflow run: started or continued, with its data, parameters and metrics."""
 
 import json
-import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any
+from uuid import uuid4
 
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
-from mlflow.exceptions import MlflowException
+from mlflow.entities import Metric
 
-from reid.tracking.store import MLRUNS, has_store, open_client, open_experiment
+from reid.tracking.away import is_away, quiet
+from reid.tracking.operations import (
+    PROVISIONAL,
+    Batch,
+    Ending,
+    File,
+    Input,
+    LoggedFiles,
+    Open,
+    Status,
+    Text,
+)
+from reid.tracking.outlet import Outlet
+from reid.tracking.spool import replay_all
+from reid.tracking.store import MLRUNS, has_store, open_client
 
 # A single write costs about a tenth of a second on SQLite, whatever its size.
 BUFFERED_METRICS = 500
@@ -21,10 +34,6 @@ PARAMS_PER_WRITE = 100  # MLflow refuses more
 LONGEST_PARAM = 6000  # MLflow refuses longer values
 SHORT_DIGEST = 36  # what MLflow keeps of a digest; the source holds the whole
 
-Status = Literal["FINISHED", "FAILED", "KILLED"]
-
-_logger = logging.getLogger(__name__)
-
 
 class TrackedRun:
     """A run that is being written.
@@ -32,31 +41,34 @@ class TrackedRun:
     As a context manager it finishes itself: `FINISHED`, `KILLED` on an interrupt, else `FAILED`.
     Metrics are buffered; they are visible to others after `flush`, at the latest when the buffer
     is full, when ten seconds have passed at the next `log_metrics`, or at the end.
-
-    Attributes:
-        run_id: The MLflow run id, to be kept for a continuation.
+    While the store is away everything goes to the spool, see `reid.tracking.spool`.
     """
 
-    def __init__(self, client: MlflowClient, run_id: str) -> None:
-        self.run_id = run_id
-        self._client = client
-        self._buffer: list[Metric] = []
+    def __init__(self, outlet: Outlet) -> None:
+        self._outlet = outlet
+        self._buffer: list[tuple[str, float, int, int]] = []
         self._flushed = time.monotonic()
+
+    @property
+    def run_id(self) -> str:
+        """The MLflow run id, to be kept for a continuation.
+
+        While the store is away, an id by which the run will be found later.
+        """
+        return self._outlet.run_id
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Log a parameter tree flat, its keys joined by dots.
 
         A parameter that the run already has with another value raises `MlflowException`.
         """
-        flat = [Param(key, str(value)[:LONGEST_PARAM]) for key, value in flatten(params)]
+        flat = [(key, str(value)[:LONGEST_PARAM]) for key, value in flatten(params)]
         for start in range(0, len(flat), PARAMS_PER_WRITE):
-            self._client.log_batch(self.run_id, params=flat[start : start + PARAMS_PER_WRITE])
+            self._outlet.write(Batch(params=tuple(flat[start : start + PARAMS_PER_WRITE])))
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags; existing ones of the same name are replaced."""
-        self._client.log_batch(
-            self.run_id, tags=[RunTag(key, value) for key, value in tags.items()]
-        )
+        self._outlet.write(Batch(tags=tuple(tags.items())))
 
     def log_dataset(self, name: str, digest: str, source: str, context: str) -> None:
         """Name a data set as input of the run.
@@ -67,14 +79,14 @@ class TrackedRun:
             context: What it is used for, such as `train` or `test`.
         """
         where = json.dumps({"uri": source, "digest": digest})
-        dataset = Dataset(name, digest[:SHORT_DIGEST], "local", where)
-        tag = InputTag("mlflow.data.context", context)
-        self._client.log_inputs(self.run_id, datasets=[DatasetInput(dataset, [tag])])
+        self._outlet.write(
+            Input(name=name, digest=digest[:SHORT_DIGEST], source=where, context=context)
+        )
 
     def log_metrics(self, metrics: Iterable[tuple[str, float, int]]) -> None:
         """Buffer metrics, each a (key, value, step)."""
-        now = int(time.time() * 1000)
-        self._buffer.extend(Metric(key, value, now, step) for key, value, step in metrics)
+        now = milliseconds()
+        self._buffer.extend((key, float(value), now, step) for key, value, step in metrics)
         overdue = time.monotonic() - self._flushed > BUFFERED_SECONDS
         if overdue or len(self._buffer) >= BUFFERED_METRICS:
             self.flush()
@@ -82,9 +94,12 @@ class TrackedRun:
     def log_results(
         self, metrics: Mapping[str, float], model_id: str, dataset: str, digest: str
     ) -> None:
-        """Write final metrics at once, linked with a logged model and the data they are of."""
-        now = int(time.time() * 1000)
-        self._client.log_batch(
+        """Write final metrics at once, linked with a logged model and the data they are of.
+
+        Both are of the registry, which has to be there: this is never spooled.
+        """
+        now = milliseconds()
+        self._outlet.client.log_batch(
             self.run_id,
             metrics=[
                 Metric(key, value, now, 0, model_id, dataset, digest[:SHORT_DIGEST])
@@ -95,19 +110,28 @@ class TrackedRun:
     def log_files(self, paths: Iterable[Path], folder: str) -> None:
         """Store files as artifacts of the run, in a folder of its own."""
         for path in paths:
-            self._client.log_artifact(self.run_id, str(path), folder)
+            self._outlet.write(File(source=path, folder=folder))
+
+    def log_text(self, text: str, path: str) -> None:
+        """Store a text as an artifact of the run."""
+        self._outlet.write(Text(text=text, path=path))
+
+    def log_logged_files(self, model: LoggedFiles) -> None:
+        """Store files as a logged model under the run."""
+        self._outlet.write(model)
 
     def flush(self) -> None:
         """Write the buffered metrics."""
         while self._buffer:
             batch, self._buffer = self._buffer[:BUFFERED_METRICS], self._buffer[BUFFERED_METRICS:]
-            self._client.log_batch(self.run_id, metrics=batch)
+            self._outlet.write(Batch(metrics=tuple(batch)))
         self._flushed = time.monotonic()
 
-    def finish(self, status: Status = "FINISHED") -> None:
+    def finish(self, status: Ending = "FINISHED") -> None:
         """Write what is buffered and close the run."""
         self.flush()
-        self._client.set_terminated(self.run_id, status)
+        self._outlet.write(Status(status=status, end_time=milliseconds()))
+        self._outlet.close()
 
     def __enter__(self) -> "TrackedRun":
         return self
@@ -142,16 +166,10 @@ def start_run(
         tags: Lineage, see `reid.tracking.lineage`.
         params: Parameter tree; a continued run must have been started with the same values.
     """
-    experiment = open_experiment(study, root)
-    client = open_client(root)
-    if run_id is not None and _is_known(client, run_id):
-        client.update_run(run_id, status="RUNNING")
-        run = TrackedRun(client, run_id)
-    else:
-        run = TrackedRun(client, client.create_run(experiment, run_name=run_name).info.run_id)
-        if run_id is not None:
-            _logger.warning("MLflow run %s is not in this store: started %s", run_id, run.run_id)
-            run.set_tags({"continues": run_id})
+    key = f"{PROVISIONAL}{uuid4().hex}" if run_id is None else run_id
+    outlet = Outlet(root, key, _reach(root))
+    outlet.write(Open(study=study, run_name=run_name, key=key, start_time=milliseconds()))
+    run = TrackedRun(outlet)
     if tags:
         run.set_tags(tags)
     if params:
@@ -164,20 +182,23 @@ def attach_run(study: str, run_name: str, run_id: str | None, root: Path = MLRUN
 
     A run that this store does not know is replaced by a new one, see `start_run`.
     """
-    client = open_client(root)
-    if run_id is not None and _is_known(client, run_id):
-        return TrackedRun(client, run_id)
-    run = start_run(study, run_name, run_id, root=root)
-    run.finish()
+    run = None if run_id is None else find_run(run_id, root)
+    if run is None:
+        run = start_run(study, run_name, run_id, root=root)
+        run.finish()
     return run
 
 
 def find_run(run_id: str, root: Path = MLRUNS) -> TrackedRun | None:
-    """Return a run to add to, or None where there is no store or it does not know the run."""
+    """Return a run to add to, or None where there is no store or it does not know the run.
+
+    While the store is away the run is taken to be there.
+    """
     if not has_store(root):
         return None
-    client = open_client(root)
-    return TrackedRun(client, run_id) if _is_known(client, run_id) else None
+    client = _reach(root)
+    outlet = Outlet(root, run_id, client)
+    return TrackedRun(outlet) if client is None or outlet.is_known() else None
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -189,8 +210,19 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield f"{prefix}{key}", value
 
 
-def _is_known(client: MlflowClient, run_id: str) -> bool:
+def milliseconds() -> int:
+    """Return the time in milliseconds since 1970."""
+    return int(time.time() * 1000)
+
+
+def _reach(root: Path) -> MlflowClient | None:
+    """Open the store and write what waits for it; return None where it is away."""
     try:
-        return bool(client.get_run(run_id).info.lifecycle_stage == "active")
-    except MlflowException:
-        return False
+        with quiet():
+            client = open_client(root)
+            replay_all(client, root)
+            return client
+    except Exception as error:
+        if not is_away(error):
+            raise
+        return None

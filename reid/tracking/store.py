@@ -2,6 +2,8 @@
 
 import logging
 import os
+import re
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -11,7 +13,10 @@ from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from reid.errors import RegistryError
+
 MLRUNS = Path("mlruns")
+DATABASE, ARTIFACTS, SPOOL = "mlflow.db", "artifacts", "spool"
 
 # MLflow stores artifact locations absolute; these are all columns that hold one.
 _LOCATIONS = (
@@ -22,6 +27,16 @@ _LOCATIONS = (
     ("model_versions", "storage_location"),
 )
 
+_EXPERIMENT_NOTE = """Study `{study}` of ReIDFlow.
+
+Each run is a training, or a pretraining that others start from (below it in the list). Useful
+columns: the tags `method`, `data.licence`, `git.commit`, `params.hash`; the metrics
+`<test set>/<protocol>/mAP`. A metric with `rerank_` in its name is re-ranked, all others are plain.
+Charts are over epochs: choose *step* as the axis.
+
+The table with confidence intervals: `reports/{study}/comparison.html`.
+"""
+
 _logger = logging.getLogger(__name__)
 
 
@@ -31,9 +46,9 @@ def open_store(root: Path = MLRUNS) -> str:
     A set `MLFLOW_TRACKING_URI` wins over `root`. Several processes may open the store at once. A
     store that was moved to another folder is mended: its artifact locations follow it.
     """
-    if server := os.environ.get("MLFLOW_TRACKING_URI"):
-        return server
-    database = root.resolve() / "mlflow.db"
+    if address := server():
+        return address
+    database = _home(root) / DATABASE
     uri = f"sqlite:///{database}"
     with store_lock(root):
         # the first request creates the tables, which two processes must not do side by side
@@ -42,9 +57,19 @@ def open_store(root: Path = MLRUNS) -> str:
     return uri
 
 
+def server() -> str | None:
+    """Return the address of the tracking server, if one is named."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or None
+
+
+def without_password(address: str) -> str:
+    """Return an address as it may be shown: what stands before its `@` is left out."""
+    return re.sub(r"//[^/@]*@", "//", address)
+
+
 def has_store(root: Path = MLRUNS) -> bool:
     """Tell whether there is a store already: a server that is named, or a local database."""
-    return bool(os.environ.get("MLFLOW_TRACKING_URI")) or (root / "mlflow.db").is_file()
+    return server() is not None or (root / DATABASE).is_file()
 
 
 def open_client(root: Path = MLRUNS) -> MlflowClient:
@@ -73,15 +98,51 @@ def store_lock(root: Path = MLRUNS) -> Iterator[None]:
         yield
 
 
+def move_store(target: Path, root: Path = MLRUNS) -> None:
+    """Move the local store to another folder and leave links behind, so that it is still found.
+
+    Nothing may use the store meanwhile. An interrupted move leaves a store that works; it is
+    finished by another one.
+
+    Raises:
+        RegistryError: There is no local store, or the target exists.
+    """
+    if not (root / DATABASE).is_file():
+        raise RegistryError(
+            f"{root}: no {DATABASE}", "a local store", "The first `reid train` makes one."
+        )
+    if target.exists():
+        raise RegistryError(
+            f"{target} exists", "a folder that does not", "Name another one, or remove it first."
+        )
+    with store_lock(root):
+        target.mkdir(parents=True)
+        # the database last: it says where the artifacts are
+        for name in (ARTIFACTS, SPOOL, DATABASE):
+            link, source = root / name, (root / name).resolve()
+            if not source.exists():
+                continue
+            shutil.move(source, target / name)
+            link.unlink(missing_ok=True)
+            link.symlink_to((target / name).resolve())
+    open_store(root)  # which tells the database
+
+
+def _home(root: Path) -> Path:
+    """Return the folder where the store lies, also after it was moved away from `root`."""
+    return (root / DATABASE).resolve().parent
+
+
 def _artifacts_uri(root: Path) -> str:
-    return (root.resolve() / "artifacts").as_uri()
+    return (_home(root) / ARTIFACTS).as_uri()
 
 
 def _create_experiment(client: MlflowClient, study: str, root: Path) -> str:
-    local = "MLFLOW_TRACKING_URI" not in os.environ
-    location = f"{_artifacts_uri(root)}/{study}" if local else None  # a server has its own place
+    # a server has its own place for artifacts
+    location = f"{_artifacts_uri(root)}/{study}" if server() is None else None
+    note = {"mlflow.note.content": _EXPERIMENT_NOTE.format(study=study)}
     try:
-        return str(client.create_experiment(study, artifact_location=location))
+        return str(client.create_experiment(study, artifact_location=location, tags=note))
     except MlflowException:
         # on a server, another machine may have been faster
         found = client.get_experiment_by_name(study)

@@ -4,9 +4,17 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
+from reid.errors import RegistryError
 from reid.tracking.run import start_run
-from reid.tracking.store import open_client, open_experiment, open_store
+from reid.tracking.store import (
+    move_store,
+    open_client,
+    open_experiment,
+    open_store,
+    without_password,
+)
 
 
 def test_a_local_store_lies_in_one_folder(mlruns: Path) -> None:
@@ -49,3 +57,43 @@ def test_a_moved_store_finds_its_artifacts(mlruns: Path, tmp_path: Path) -> None
     assert Path(where).read_text() == "kept"
     untouched = open_client(mlruns).get_run(run.run_id).info.artifact_uri
     assert untouched.startswith((mlruns / "artifacts").as_uri())
+
+
+def test_a_store_that_is_moved_by_command_is_found_from_both_ends(
+    mlruns: Path, tmp_path: Path
+) -> None:
+    open_store(mlruns)
+    root, moved = tmp_path / "mlruns", tmp_path / "disk" / "mlflow"
+    shutil.copytree(mlruns, root)
+    (root / "README.md").write_text("stays")
+    with start_run("by command", "run", root=root) as run:
+        run.log_text("kept", "note.txt")
+
+    for place in (moved, tmp_path / "another"):
+        move_store(place, root)
+
+        uri = open_client(root).get_run(run.run_id).info.artifact_uri
+        assert uri.startswith((place / "artifacts").as_uri())
+        for end in (root, place):
+            where = open_client(end).download_artifacts(run.run_id, "note.txt", str(tmp_path))
+            assert Path(where).read_text() == "kept"
+    assert {path.name for path in moved.iterdir()} <= {".lock"}
+    assert (root / "README.md").read_text() == "stays"
+    as_make_ui_opens_it = MlflowClient(f"sqlite:///{root}/mlflow.db")
+    assert as_make_ui_opens_it.get_run(run.run_id).info.run_name == "run"
+    with start_run("by command", "second", root=root) as second:
+        second.log_text("new", "note.txt")
+    assert (place / "artifacts/by command" / second.run_id / "artifacts/note.txt").exists()
+
+
+def test_a_store_is_moved_nowhere_where_something_is(mlruns: Path, tmp_path: Path) -> None:
+    open_store(mlruns)
+    with pytest.raises(RegistryError, match="exists; expected a folder that does not"):
+        move_store(tmp_path, mlruns)
+    with pytest.raises(RegistryError, match=r"no mlflow\.db; expected a local store"):
+        move_store(tmp_path / "new", tmp_path / "nothing")
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_address_is_shown_without_its_password() -> None:
+    assert without_password("https://me:secret@host/mlflow") == "https://host/mlflow"
