@@ -16,6 +16,7 @@ from reid.cli_data import Commands, add_data_commands, add_synth_commands
 from reid.cli_doctor import add_doctor_command
 from reid.cli_evaluate import add_evaluate_command
 from reid.cli_explain import add_explain_command
+from reid.cli_lineage import add_lineage_commands
 from reid.cli_pretrain import add_pretrain_commands
 
 # Nothing phones home, and nothing looks for an MLflow or Hugging Face server on its own.
@@ -40,6 +41,7 @@ EXIT_CODES = """exit codes:
   8  the model may not be registered, or did not come back as it was logged
   9  a training was stopped, as it could only get worse
  10  `reid doctor` found something broken
+ 11  a reproduction came to other numbers
 
 examples:
   dvc repro                                  run the whole active study
@@ -49,6 +51,7 @@ examples:
   reid pretrain personvit                    a backbone from images without labels
   reid train transreid                       one stage by hand (inputs must exist)
   reid evaluate features.npz                 score the features of another toolkit
+  reid lineage transreid                     from a registered model back to raw files
   reid doctor                                what works on this machine, and how fast
 """
 
@@ -118,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     add_evaluate_command(commands)
     add_pretrain_commands(commands)
     add_explain_command(commands)
+    add_lineage_commands(commands)
     _add_suite(commands)
     _add_weights(commands)
     add_doctor_command(commands)

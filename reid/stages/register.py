@@ -8,6 +8,7 @@ from reid.retrieval.result import Result
 from reid.stages.paths import model_folder, registry_file, results_folder
 from reid.study import load_study
 from reid.tracking.model_card import Conditions
+from reid.tracking.provenance import collect_provenance
 from reid.tracking.registry import register_model
 
 
@@ -25,7 +26,11 @@ def register_run(name: str) -> None:
         for test, card in sorted(result.cards.items(), key=lambda item: item[1]["dataset"] != home)
     }
     record = register_model(
-        model_folder(study.study, name), result.metrics, tests, study.registration.intended_use
+        model_folder(study.study, name),
+        result.metrics,
+        tests,
+        study.registration.intended_use,
+        provenance=collect_provenance(study, name),
     )
     write_whole(
         registry_file(study.study, name), json.dumps(record, indent=2, sort_keys=True) + "\n"

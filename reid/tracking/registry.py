@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from mlflow import MlflowClient
@@ -25,6 +26,8 @@ from reid.tracking.logged_model import (
     require_equal_copy,
 )
 from reid.tracking.model_card import Conditions, describe_lineage, render_model_card
+from reid.tracking.provenance import SECTIONS, condensed, identity
+from reid.tracking.registered import read_lineage
 from reid.tracking.run import TrackedRun, attach_run
 from reid.tracking.store import MLRUNS, open_store, store_lock
 
@@ -38,6 +41,7 @@ def register_model(
     tests: Mapping[str, Conditions],
     intended_use: str,
     root: Path = MLRUNS,
+    provenance: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Register a trained and measured model, and decide the aliases anew.
 
@@ -55,6 +59,7 @@ def register_model(
         metrics: Full name (`<dataset>/<protocol>/…`) to value.
         tests: `<dataset>/<protocol>` to the conditions of the test; the home test first.
         intended_use: What the model may be used for.
+        provenance: What `collect_provenance` found. Code and machine alone make no new version.
 
     Returns:
         `name`, `version`, `run_id`, `model_id`, `lineage` and `metrics`, without wall-clock time.
@@ -67,11 +72,13 @@ def register_model(
     _require_terms(model.card, intended_use)
     _require_measured(model.card, metrics, tests)
     weights = sha256(folder / WEIGHTS_FILE)
-    lineage = describe_lineage(model.card, dvc_md5(folder), weights, tests, intended_use)
+    lineage = describe_lineage(
+        model.card, dvc_md5(folder), weights, tests, intended_use, provenance
+    )
     uri = open_store(root)
     client = MlflowClient(uri, uri)
     name = f"{model.card.study}.{model.card.train_dataset}"
-    fingerprint = params_hash({"lineage": lineage, "metrics": dict(metrics)})
+    fingerprint = params_hash({"lineage": identity(lineage), "metrics": dict(metrics)})
     versions = _versions(client, name)
     version = next((v for v in versions if v.tags.get("fingerprint") == fingerprint), None)
     if version is None:
@@ -82,6 +89,8 @@ def register_model(
         _link_metrics(run, version.tags[_MODEL_ID], metrics, tests)
         _require_copy(client, model, version, uri)
         client.set_model_version_tag(name, version.version, "fingerprint", fingerprint)
+    else:
+        lineage = read_lineage(version, uri)
     with store_lock(root):
         _promote(client, name, tests)
     return {
@@ -142,10 +151,14 @@ def _registered(client: MlflowClient, parent: str) -> str | None:
 def _tags(
     lineage: Mapping[str, Any], metrics: Mapping[str, float], tests: Mapping[str, Conditions]
 ) -> dict[str, str]:
-    flat = {key: str(value) for key, value in lineage.items() if key not in ("parents", "tests")}
+    flat = {
+        key: str(value)
+        for key, value in lineage.items()
+        if key not in ("parents", "tests", *SECTIONS)
+    }
     plain = {key: repr(value) for key, value in metrics.items() if "/rerank_" not in key}
     conditions = {_condition_key(name): _condition(test) for name, test in tests.items()}
-    return {**flat, **plain, **conditions}
+    return {**flat, **condensed(lineage), **plain, **conditions}
 
 
 def _condition_key(test: str) -> str:
