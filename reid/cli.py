@@ -16,6 +16,7 @@ from reid.cli_data import Commands, add_data_commands, add_synth_commands
 from reid.cli_doctor import add_doctor_command
 from reid.cli_evaluate import add_evaluate_command
 from reid.cli_explain import add_explain_command
+from reid.cli_lineage import add_lineage_commands
 from reid.cli_pretrain import add_pretrain_commands
 from reid.cli_registry import add_registry_commands
 from reid.cli_tracking import add_tracking_commands
@@ -42,6 +43,7 @@ EXIT_CODES = """exit codes:
   8  the model may not be registered or promoted, or did not come back as it was logged
   9  a training was stopped, as it could only get worse
  10  `reid doctor` found something broken
+ 11  a reproduction came to other numbers
 
 examples:
   dvc repro                                  run the whole active study
@@ -52,6 +54,7 @@ examples:
   reid train transreid                       one stage by hand (inputs must exist)
   reid evaluate features.npz                 score the features of another toolkit
   reid promote transreid --because "..."     make it champion, if the gates let it pass
+  reid lineage transreid                     from a registered model back to raw files
   reid doctor                                what works on this machine, and how fast
 """
 
@@ -123,6 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     add_explain_command(commands)
     add_registry_commands(commands)
     add_tracking_commands(commands)
+    add_lineage_commands(commands)
     _add_suite(commands)
     _add_weights(commands)
     add_doctor_command(commands)

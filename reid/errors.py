@@ -68,6 +68,12 @@ class MachineError(ReidError):
     exit_code = 10
 
 
+class ReproductionError(ReidError):
+    """A model that was trained again has other numbers."""
+
+    exit_code = 11
+
+
 class ReidWarning(UserWarning):
     """Something was adapted so that work could go on; one line."""
 

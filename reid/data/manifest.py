@@ -9,7 +9,8 @@ import dataclasses
 import hashlib
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -166,15 +167,9 @@ class Manifest:
         Raises:
             DataError: The file is missing, is no Parquet file, or has another schema.
         """
-        try:
-            stored = pq.read_metadata(path).metadata or {}
+        meta = load_meta(path)
+        with _readable(path):
             table = pq.read_table(path)
-        except FileNotFoundError:
-            raise DataError(f"{path}: no such file", "a manifest", _REBUILD) from None
-        except (pa.ArrowInvalid, OSError) as error:
-            reason = " ".join(str(error).split())
-            raise DataError(f"{path}: unreadable ({reason})", "a manifest", _REBUILD) from None
-        meta = _read_meta(stored, path)
         if not table.schema.remove_metadata().equals(SCHEMA):
             wrong = sorted(set(SCHEMA.names) ^ set(table.column_names)) or ["types"]
             raise DataError(
@@ -259,6 +254,17 @@ class Manifest:
         return np.array([rank.get(int(camera), -1) for camera in cameras], dtype=np.int64)
 
 
+def load_meta(path: Path) -> ManifestMeta:
+    """Read what holds for a data set as a whole, without its rows.
+
+    Raises:
+        DataError: The file is missing, is no Parquet file, or says something else.
+    """
+    with _readable(path):
+        stored = pq.read_metadata(path).metadata or {}
+    return _read_meta(stored, path)
+
+
 def count_splits(frame: pd.DataFrame) -> dict[str, dict[str, int]]:
     """Count per split.
 
@@ -291,6 +297,18 @@ def metadata_fields(meta: ManifestMeta) -> list[tuple[str, Any]]:
     """Name and value of everything that a manifest file says of the whole, ready for JSON."""
     fields = dataclasses.fields(meta)
     return [(f"reid.{field.name}", _plain(getattr(meta, field.name))) for field in fields]
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn what goes wrong in reading a file into one line."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file", "a manifest", _REBUILD) from None
+    except (pa.ArrowInvalid, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path}: unreadable ({reason})", "a manifest", _REBUILD) from None
 
 
 def _to_frame(table: pa.Table) -> pd.DataFrame:

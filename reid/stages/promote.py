@@ -5,6 +5,7 @@ from rich.text import Text
 
 from reid.stages.registry_tables import alias_table, gate_table, history_table, version_table
 from reid.study import Study, load_study
+from reid.tracking.away import store_needed
 from reid.tracking.overview import read_overview
 from reid.tracking.promotion import Proposal, Rules, demote, promote
 from reid.tracking.versions import family_name
@@ -21,14 +22,16 @@ def promote_model(model: str, test: str | None, reason: str, *, accept_tie: bool
     """
     study = load_study()
     rules = Rules(study.registration, study.seed, accept_tie)
-    decision = promote(model, test, reason, rules, lambda run: _family(study, run), _show)
+    with store_needed():
+        decision = promote(model, test, reason, rules, lambda run: _family(study, run), _show)
     before = f", after version {decision.predecessor}" if decision.predecessor else ""
     print(f"{decision.run}, version {decision.version}: champion of {decision.test}{before}")
 
 
 def demote_model(name: str, test: str | None, reason: str) -> None:
     """Take the title of a test from its champion, and give it back to the one before if it may."""
-    decision = demote(name, test, reason, _show)
+    with store_needed():
+        decision = demote(name, test, reason, _show)
     heir = f"version {decision.predecessor}" if decision.predecessor else "nobody"
     print(
         f"{decision.run}, version {decision.version}: champion of {decision.test} no more; {heir}"
@@ -38,8 +41,10 @@ def demote_model(name: str, test: str | None, reason: str) -> None:
 def show_registry(name: str | None) -> None:
     """Print versions, aliases and history of a registered model, or of those of the study."""
     prefix = family_name(load_study().study, "") if name is None else ""
+    with store_needed():
+        models = read_overview(name, prefix)
     console = _console()
-    for model in read_overview(name, prefix):
+    for model in models:
         for table in (version_table(model), alias_table(model), history_table(model)):
             console.print(table)
 

@@ -10,6 +10,7 @@ from reid.stages.training_run import restore_training_run
 from reid.study import load_study
 from reid.tracking.away import store_needed
 from reid.tracking.model_card import Conditions
+from reid.tracking.provenance import collect_provenance
 from reid.tracking.registry import register_model
 
 
@@ -29,7 +30,11 @@ def register_run(name: str) -> None:
     with store_needed():
         restore_training_run(study, name)
         record = register_model(
-            model_folder(study.study, name), result, tests, study.registration.intended_use
+            model_folder(study.study, name),
+            result,
+            tests,
+            study.registration.intended_use,
+            provenance=collect_provenance(study, name),
         )
     write_whole(
         registry_file(study.study, name), json.dumps(record, indent=2, sort_keys=True) + "\n"

@@ -24,8 +24,9 @@ from reid.methods.model_directory import WEIGHTS_FILE, LoadedModel, load_model
 from reid.tracking import serving
 from reid.tracking.digest import sha256
 from reid.tracking.run import flatten
-from reid.tracking.versions import download
+from reid.tracking.versions import LINEAGE_FILE, download
 
+PATCH_FILE = "source/uncommitted.patch"
 WEIGHTS_TAG = "weights_sha256"
 PROBE_IMAGES = 4
 TOLERANCE = 1e-6
@@ -69,7 +70,10 @@ def log_model(
             pip_requirements=_requirements(),
             mlflow_model=Model(run_id=run_id, model_id=logged.model_id),
         )
-        (target / "lineage.json").write_text(json.dumps(lineage, indent=2) + "\n", encoding="utf-8")
+        (target / LINEAGE_FILE).write_text(json.dumps(lineage, indent=2) + "\n", encoding="utf-8")
+        if patch := lineage.get("source", {}).get("patch"):
+            (target / "source").mkdir()
+            (target / PATCH_FILE).write_bytes(patch.encode(errors="surrogateescape"))
         (target / "model_card.md").write_text(model_card, encoding="utf-8")
         client.log_model_artifacts(logged.model_id, str(target))
     client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reid.methods.model_directory import ModelCard
+from reid.tracking.provenance import condensed
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,15 @@ def describe_lineage(
     weights_sha256: str,
     tests: Mapping[str, Conditions],
     intended_use: str,
+    provenance: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Collect where a model comes from and what it is for; plain values, no wall-clock time."""
+    """Collect where a model comes from and what it is for; plain values, no wall-clock time.
+
+    Args:
+        provenance: What `collect_provenance` found, to be joined.
+    """
     return {
+        **provenance,
         "study": card.study,
         "run": card.run,
         "method": card.method,
@@ -76,6 +83,7 @@ def render_model_card(lineage: Mapping[str, Any], metrics: Mapping[str, float]) 
         ("Code", lineage["git_commit"] or "unknown"),
         ("Seed, epochs, precision", "{seed}, {epochs}, {precision}".format_map(lineage)),
         ("Digest of the model directory", lineage["model_md5"]),
+        *((key, value) for key, value in condensed(lineage).items()),
     )
     lines = [f"# {lineage['run']}: {lineage['method']} on {lineage['train_dataset']}", ""]
     lines += ["## Intended use", "", lineage["intended_use"].strip(), "", "## Facts", ""]

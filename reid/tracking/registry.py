@@ -7,6 +7,7 @@ Who is champion is decided by people, see `reid.tracking.promotion`.
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from mlflow import MlflowClient
@@ -25,6 +26,8 @@ from reid.tracking.logged_model import (
     require_equal_copy,
 )
 from reid.tracking.model_card import Conditions, describe_lineage, render_model_card
+from reid.tracking.provenance import SECTIONS, condensed, identity
+from reid.tracking.registered import read_lineage
 from reid.tracking.run import TrackedRun, attach_run
 from reid.tracking.store import MLRUNS, open_store, store_lock
 from reid.tracking.stored_evaluation import store_evaluation
@@ -45,6 +48,7 @@ def register_model(
     tests: Mapping[str, Conditions],
     intended_use: str,
     root: Path = MLRUNS,
+    provenance: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Register a trained and measured model, and name the challengers anew.
 
@@ -63,6 +67,7 @@ def register_model(
         result: What was measured of it.
         tests: `<dataset>/<protocol>` to the conditions of the test; the home test first.
         intended_use: What the model may be used for.
+        provenance: What `collect_provenance` found. Code and machine alone make no new version.
 
     Returns:
         `name`, `version`, `run_id`, `model_id`, `lineage` and `metrics`, without wall-clock time.
@@ -75,11 +80,13 @@ def register_model(
     weights, metrics = sha256(folder / WEIGHTS_FILE), result.metrics
     _require_terms(model.card, intended_use)
     _require_measured(model.card, result, tests, weights)
-    lineage = describe_lineage(model.card, dvc_md5(folder), weights, tests, intended_use)
+    lineage = describe_lineage(
+        model.card, dvc_md5(folder), weights, tests, intended_use, provenance
+    )
     uri = open_store(root)
     client = MlflowClient(uri, uri)
     name = family_name(model.card.study, model.card.train_dataset)
-    fingerprint = params_hash({"lineage": lineage, "metrics": metrics})
+    fingerprint = params_hash({"lineage": identity(lineage), "metrics": metrics})
     known = list_versions(client, name)
     version = next((v for v in known if v.tags[FINGERPRINT_TAG] == fingerprint), None)
     if version is None:
@@ -90,6 +97,8 @@ def register_model(
         _link_metrics(run, version.tags[MODEL_ID_TAG], metrics, tests)
         _require_copy(client, model, version, uri)
         client.set_model_version_tag(name, version.version, FINGERPRINT_TAG, fingerprint)
+    else:
+        lineage = read_lineage(version, uri)
     home = next(iter(tests))
     store_evaluation(client, version, result, home)
     with store_lock(root):
@@ -157,10 +166,14 @@ def _registered(client: MlflowClient, parent: str) -> str | None:
 def _tags(
     lineage: Mapping[str, Any], metrics: Mapping[str, float], tests: Mapping[str, Conditions]
 ) -> dict[str, str]:
-    flat = {key: str(value) for key, value in lineage.items() if key not in ("parents", "tests")}
+    flat = {
+        key: str(value)
+        for key, value in lineage.items()
+        if key not in ("parents", "tests", *SECTIONS)
+    }
     plain = {key: repr(value) for key, value in metrics.items() if "/rerank_" not in key}
     conditions = {condition_key(name): condition(test) for name, test in tests.items()}
-    return {**flat, **plain, **conditions}
+    return {**flat, **condensed(lineage), **plain, **conditions}
 
 
 def _add_version(

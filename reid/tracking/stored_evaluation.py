@@ -1,6 +1,5 @@
 """The evaluation of a registered version, kept beside its model: what a decision rests on."""
 
-import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from mlflow.exceptions import MlflowException
 from reid.errors import DataError, RegistryError
 from reid.retrieval.result import Result
 from reid.tracking.digest import dvc_md5
+from reid.tracking.registered import read_lineage
 from reid.tracking.versions import EVALUATION_TAG, HOME_TAG, MODEL_ID_TAG, download, label
 
 FOLDER = "evaluation"
@@ -59,13 +59,11 @@ def load_measured(version: ModelVersion, uri: str) -> Measured:
         raise _unusable(version, f"{label(version)} was registered without per-query scores")
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            folder, lineage = (
-                download(version, Path(scratch), uri, name) for name in (FOLDER, "lineage.json")
-            )
+            folder = download(version, Path(scratch), uri, FOLDER)
             if dvc_md5(folder) != version.tags[EVALUATION_TAG]:
                 raise _unusable(version, f"the stored evaluation of {label(version)} was changed")
             result = Result.load(folder, version.tags["run"])
-            tests = json.loads(lineage.read_text("utf-8"))["tests"]
+            tests = read_lineage(version, uri)["tests"]
         except (MlflowException, OSError, DataError) as error:
             reason = " ".join(str(error).split())
             raise _unusable(

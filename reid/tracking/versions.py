@@ -19,6 +19,7 @@ from reid.tracking.model_card import Conditions
 CHAMPION, CHALLENGER = "champion", "challenger"
 FINGERPRINT_TAG = "fingerprint"  # of lineage and metrics; a version is whole when it has one
 HOME_TAG = "home_test"
+LINEAGE_FILE = "lineage.json"  # beside the model
 EVALUATION_TAG = "evaluation_md5"
 MODEL_ID_TAG = "model_id"  # a tag, as MLflow's SQL registry does not keep the id itself
 
@@ -124,6 +125,27 @@ def name_challenger(
     give_aliases(client, name, CHALLENGER, test, best, home=home)
 
 
+def is_version_name(text: str) -> bool:
+    """Tell whether a text names a version of the registry: `NAME/VERSION` or `NAME@ALIAS`."""
+    return "/" in text or "@" in text
+
+
+def named_version(client: MlflowClient, text: str) -> ModelVersion:
+    """Find the version with a name, see `is_version_name`.
+
+    Raises:
+        RegistryError: There is no such version.
+    """
+    if "@" in text:
+        name, _, alias = text.partition("@")
+        held = {str(a): str(v) for a, v in _registered_model(client, name).aliases.items()}
+        return _choose(client, name, "alias", alias, held)
+    name, _, number = text.rpartition("/")
+    _registered_model(client, name)
+    known = {str(version.version): str(version.version) for version in list_versions(client, name)}
+    return _choose(client, name, "version", number, known)
+
+
 def find_version(client: MlflowClient, model: str, family: Callable[[str], str]) -> ModelVersion:
     """Find the version that a user means.
 
@@ -134,17 +156,8 @@ def find_version(client: MlflowClient, model: str, family: Callable[[str], str])
     Raises:
         RegistryError: There is no such version.
     """
-    if "@" in model:
-        name, _, alias = model.partition("@")
-        held = {str(a): str(v) for a, v in _registered_model(client, name).aliases.items()}
-        return _choose(client, name, "alias", alias, held)
-    if "/" in model:
-        name, _, number = model.rpartition("/")
-        _registered_model(client, name)
-        known = {
-            str(version.version): str(version.version) for version in list_versions(client, name)
-        }
-        return _choose(client, name, "version", number, known)
+    if is_version_name(model):
+        return named_version(client, model)
     name = family(model)
     mine = [version for version in list_versions(client, name) if version.tags["run"] == model]
     if not mine:

@@ -34,7 +34,15 @@ FLOORS = [
     {"doctor"},
     {"stages"},
     {"cli_data"},
-    {"cli_doctor", "cli_evaluate", "cli_explain", "cli_pretrain", "cli_registry"},
+    {
+        "cli_doctor",
+        "cli_evaluate",
+        "cli_explain",
+        "cli_lineage",
+        "cli_pretrain",
+        "cli_registry",
+        "cli_tracking",
+    },
     {"cli"},
 ]
 """From the ground up; rooms of one floor may import each other only on the ground floor."""

@@ -53,6 +53,6 @@ def register(folder: Path, mean: float, mlruns: Path, **changes: Any) -> dict[st
     """Register a model directory with a made-up result on one test."""
     conditions = changes.pop("test", TEST)
     name = f"{conditions.dataset}/market"
-    use = changes.pop("use", USE)
+    use, provenance = changes.pop("use", USE), changes.pop("provenance", {})
     result = made_result(folder, mean, name, **changes)
-    return register_model(folder, result, {name: conditions}, use, mlruns)
+    return register_model(folder, result, {name: conditions}, use, mlruns, provenance)

@@ -18,6 +18,7 @@ from reid.methods.model_directory import load_model
 from reid.retrieval.result import Result
 from reid.tracking import serving
 from reid.tracking.model_card import Conditions
+from reid.tracking.registered import read_version
 from reid.tracking.registry import register_model
 from reid.tracking.run import start_run
 from reid.tracking.store import open_client, open_store
@@ -86,6 +87,39 @@ def test_registering_again_returns_the_version(make_model: MakeModel, mlruns: Pa
     assert register(folder, 0.5, mlruns) == first
     assert len(open_client(mlruns).search_model_versions("name='again.synth'")) == 1
     assert register(folder, 0.6, mlruns)["version"] == 2
+
+
+def test_other_code_alone_is_no_other_version(make_model: MakeModel, mlruns: Path) -> None:
+    folder = make_model("bot", "provenance")
+    stage = {"state": "run by dvc", "outs": {"data/synth": "c0ffee.dir"}, "params": {}}
+    source = {"commit": "one", "dirty": True, "patch": "+caf\udce9\n"}
+    provenance = {
+        "stages": {"data@synth": stage},
+        "source": source,
+        "environment": {"python": "3.11"},
+    }
+    first = register(folder, 0.5, mlruns, provenance=provenance)
+    assert first["lineage"]["source"] == source
+    version = open_client(mlruns).get_model_version("provenance.synth", "1")
+    assert version.tags["dvc.data/synth"] == "c0ffee.dir"
+    assert version.tags["source.commit"] == "one"
+    assert not {"stages", "source", "environment"} & set(version.tags)
+    assert "| dvc.state | all run by dvc |" in version.description
+    with using(mlruns):
+        copy = Path(mlflow.artifacts.download_artifacts("models:/provenance.synth/1"))
+    assert (copy / "source/uncommitted.patch").read_bytes() == b"+caf\xe9\n"
+
+    later = {**provenance, "source": {**source, "commit": "two"}}
+    assert register(folder, 0.5, mlruns, provenance=later) == first
+    read = read_version("provenance.synth/1", mlruns)
+    assert read == read_version("provenance.synth@challenger", mlruns) == first
+    with pytest.raises(
+        RegistryError, match=r"provenance\.synth has no version .7.; expected one of 1"
+    ):
+        read_version("provenance.synth/7", mlruns)
+    by_hand = {**provenance, "stages": {"data@synth": {**stage, "state": "not run by dvc: why"}}}
+    again = register(folder, 0.5, mlruns, provenance=by_hand)
+    assert again["version"] == 2
 
 
 def test_the_best_version_is_challenger_and_nobody_champion(
