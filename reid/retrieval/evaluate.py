@@ -1,5 +1,6 @@
 """Score one test set under one protocol: plain, re-ranked, and with expanded queries."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -111,6 +112,19 @@ class EvaluationSettings:
 
 
 @dataclass(frozen=True, eq=False)
+class FirstAnswers:
+    """The nearest gallery image that counts for each query, in the first trial.
+
+    Args:
+        paths: Empty where there is none [Q].
+        right: Whether it shows the query's person [Q].
+    """
+
+    paths: npt.NDArray[np.str_]
+    right: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
 class Evaluation:
     """Scores of one test set under one protocol, for each setting (`plain`, `rerank_...`).
 
@@ -122,6 +136,9 @@ class Evaluation:
         nearest: By setting.
         card: Everything that alters a score, and how the embeddings were made.
         breakdown: Where plain distances are right and wrong.
+        answers: By setting; empty where several test sets were averaged.
+        query_seconds: Time that the plain distances of a query to the whole gallery take, without
+            embedding and ranking.
     """
 
     dataset: str
@@ -131,6 +148,8 @@ class Evaluation:
     nearest: dict[str, NearestLists]
     card: dict[str, Any]
     breakdown: Breakdown
+    answers: dict[str, FirstAnswers]
+    query_seconds: float
 
     @property
     def test_set(self) -> str:
@@ -145,10 +164,12 @@ class Scored:
     Args:
         source: Distances between the rows of `known_rows`. Re-ranking needs a whole `Space`.
         facts: What the card says of them, `distance` and more.
+        pair_seconds: Time for each pair that was spent before, in the making of `source`.
     """
 
     source: Source
     facts: dict[str, Any]
+    pair_seconds: float = 0.0
 
 
 def evaluate(
@@ -190,6 +211,8 @@ def evaluate(
     watching = PlainWatch(test, settings.pairs)
     scores: dict[str, Scores] = {}
     nearest: dict[str, NearestLists] = {}
+    answers: dict[str, FirstAnswers] = {}
+    seconds = 0.0
     # one after the other: a test without a valid query fails before the costly part
     moments = (embeddings.camera_ids[rows], embeddings.seconds[rows])
     for setting, source in _sources(space, settings, plan.keep, moments):
@@ -199,13 +222,19 @@ def evaluate(
             how = (plan.block_size, settings.max_rank)
             scores[setting], lists = score(watched, test, protocol, *how, watch=watch)
         nearest[setting] = lists.renumbered(rows)
+        answers[setting] = _first_answers(embeddings, rows, scores[setting], nearest[setting])
+        if setting == PLAIN:
+            before = scored.pair_seconds * scores[setting].gallery if scored else 0.0
+            seconds = before + watched.seconds_per_query
     with report(f"{dataset} {protocol.name} pairs") as advance:
         pairs = watching.statistics(_Watched(space, advance), plan.block_size)
     found = scores[PLAIN]
     breakdown = watching.breakdown(pairs, found, embeddings.occlusions[rows])
     paths = embeddings.paths[rows[found.query_rows]]
     card = _card(embeddings, protocol, settings, test, scores) | (scored.facts if scored else {})
-    return Evaluation(dataset, protocol.name, paths, scores, nearest, card, breakdown)
+    return Evaluation(
+        dataset, protocol.name, paths, scores, nearest, card, breakdown, answers, seconds
+    )
 
 
 def known_rows(embeddings: Embeddings) -> IntArray:
@@ -278,21 +307,46 @@ def _impossible(what: str, needed: str) -> EvaluationError:
     return EvaluationError(f"{what} of pair scores", needed, "Switch it off for this run.")
 
 
-@dataclass(frozen=True)
+def _first_answers(
+    embeddings: Embeddings, rows: IntArray, scores: Scores, nearest: NearestLists
+) -> FirstAnswers:
+    first = np.full(len(embeddings.paths), -1, np.int64)
+    first[nearest.query_rows] = nearest.gallery_rows[:, 0]
+    queries = rows[scores.query_rows]
+    answers = first[queries]
+    persons = embeddings.person_ids
+    return FirstAnswers(
+        np.where(answers >= 0, embeddings.paths[answers], ""),
+        (answers >= 0) & (persons[answers] == persons[queries]),
+    )
+
+
+@dataclass
 class _Watched:
-    """A source whose blocks are counted as they pass."""
+    """A source whose blocks are counted, and their making timed, as they pass."""
 
     source: Source
     advance: Advance
+    queries: int = 0
+    seconds: float = 0.0
+
+    @property
+    def seconds_per_query(self) -> float:
+        """Mean over all trials."""
+        return self.seconds / max(1, self.queries)
 
     def blocks(
         self, query_rows: IntArray, gallery_rows: IntArray, block_size: int
     ) -> Iterator[FloatArray]:
         done = 0
+        started = time.perf_counter()
         for block in self.source.blocks(query_rows, gallery_rows, block_size):
+            self.seconds += time.perf_counter() - started
             yield block
             done += len(block)
+            self.queries += len(block)
             self.advance(done, len(query_rows))
+            started = time.perf_counter()
 
 
 def _card(

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from reid.errors import DataError
 from reid.files import whole_file, whole_folder, write_whole
-from reid.retrieval.evaluate import PLAIN, Evaluation
+from reid.retrieval.evaluate import PLAIN, Evaluation, FirstAnswers
 from reid.retrieval.features import DoubleArray
 
 # a test set `<dataset>/<protocol>` and a setting `plain` or `rerank_...`
@@ -34,11 +34,13 @@ class QueryScores:
         paths: Image of each query [Q].
         average_precision: [Q].
         first_match_rank: Mean over trials [Q].
+        answers: None in a record that was written without them, or of several files together.
     """
 
     paths: npt.NDArray[np.str_]
     average_precision: DoubleArray
     first_match_rank: DoubleArray
+    answers: FirstAnswers | None = None
 
     @property
     def valid(self) -> npt.NDArray[np.bool_]:
@@ -84,7 +86,10 @@ class Result:
                     result.metrics[f"{prefix}/{name}"] = value
                 result.curves[test_set, setting] = scores.cmc
                 result.queries[test_set, setting] = QueryScores(
-                    evaluation.query_paths, scores.average_precision, scores.first_match_rank
+                    evaluation.query_paths,
+                    scores.average_precision,
+                    scores.first_match_rank,
+                    evaluation.answers.get(setting),
                 )
         return result
 
@@ -189,6 +194,8 @@ def _query_table(queries: dict[Key, QueryScores]) -> pa.Table:
             ("valid", pa.bool_()),
             ("average_precision", pa.float64()),
             ("first_match_rank", pa.float64()),
+            ("first_answer", pa.string()),
+            ("first_answer_right", pa.bool_()),
         ]
     )
     parts = [
@@ -200,11 +207,21 @@ def _query_table(queries: dict[Key, QueryScores]) -> pa.Table:
                 "valid": scores.valid,
                 "average_precision": scores.average_precision,
                 "first_match_rank": scores.first_match_rank,
+                **_answer_columns(scores),
             }
         ).cast(schema)
         for (test_set, setting), scores in queries.items()
     ]
     return pa.concat_tables(parts) if parts else schema.empty_table()
+
+
+def _answer_columns(scores: QueryScores) -> dict[str, Any]:
+    answers = scores.answers
+    nothing = [None] * len(scores.paths)
+    return {
+        "first_answer": answers.paths if answers else nothing,
+        "first_answer_right": answers.right if answers else nothing,
+    }
 
 
 def _read_queries(path: Path) -> dict[Key, QueryScores]:
@@ -225,4 +242,13 @@ def _select(table: pa.Table, key: Key) -> QueryScores:
         rows["query"].to_numpy().astype(np.str_),
         rows["average_precision"].to_numpy(),
         rows["first_match_rank"].to_numpy(),
+        _answers(rows),
+    )
+
+
+def _answers(rows: pa.Table) -> FirstAnswers | None:
+    if "first_answer" not in rows.column_names or rows["first_answer"].null_count:
+        return None
+    return FirstAnswers(
+        rows["first_answer"].to_numpy().astype(np.str_), rows["first_answer_right"].to_numpy()
     )
