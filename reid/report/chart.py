@@ -14,7 +14,7 @@ COLOURS = (
 )
 """Of runs in their order; told apart by colour-blind readers, and dark enough for white numbers."""
 _DASHES = ("", "6 3", "2 3")
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 10, 40
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 26, 40
 _MARK = 9
 _TICKS = 5
 
@@ -82,7 +82,7 @@ class Chart:
     name: str
     across: Axis
     up: Axis
-    size: tuple[int, int] = (340, 260)
+    size: tuple[int, int] = (320, 260)
     _parts: list[Markup] = field(default_factory=list)
 
     def line(self, points: Iterable[tuple[float, float]], number: int, title: str) -> None:
@@ -147,5 +147,5 @@ class Chart:
             f'<text x="{middle:.1f}" y="{bottom + 32:.1f}" class="across">'
             f"{escape(self.across.name)}</text>"
         )
-        parts.append(f'<text x="{left + 4:.1f}" y="{top + 10:.1f}">{escape(self.up.name)}</text>')
+        parts.append(f'<text x="{left - 20:.1f}" y="{top - 12:.1f}">{escape(self.up.name)}</text>')
         return Markup("".join(parts))  # noqa: S704 - numbers, and names that are escaped

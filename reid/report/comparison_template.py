@@ -12,7 +12,7 @@ h2 { border-top: 2px solid var(--line); padding-top: 1.2rem; overflow-wrap: anyw
 a { color: var(--accent); } :focus-visible { outline: 3px solid #f0a000; outline-offset: 2px; }
 .skip { position: absolute; left: -99rem; } .skip:focus { left: 1rem; background: #fff; }
 .verdict { border: 2px solid var(--accent); border-radius: .5rem; padding: .2rem 1.1rem .6rem; }
-.verdict li { margin: .35rem 0; } .verdict b { overflow-wrap: anywhere; }
+.verdict li { margin: .35rem 0; } .verdict { overflow-wrap: anywhere; }
 .note, figcaption, .conditions { color: var(--faint); font-size: .87rem; max-width: 62rem; }
 .apart { border-left: 4px solid #c77700; padding-left: .8rem; } .remark { color: #7a5200; }
 .scroll { overflow-x: auto; margin: .5rem 0; }
@@ -48,7 +48,7 @@ dl { display: flex; flex-wrap: wrap; gap: .2rem 1.6rem; }
 dt, dd { display: inline; margin: 0; } dd { overflow-wrap: anywhere; color: var(--ink); }
 @media (max-width: 40rem) { body { padding: .6rem .7rem 2rem; font-size: 14px; }
   th, td { padding: .3rem .4rem; } .pinned { position: sticky; left: 0; background: #fff;
-  max-width: 9.5rem; overflow-wrap: anywhere; white-space: normal; }
+  min-width: 7rem; max-width: 9.5rem; overflow-wrap: break-word; white-space: normal; }
   thead .pinned { background: var(--head); } }
 @media print { @page { size: A4 landscape; margin: 10mm; } body { padding: 0; font-size: 9.5pt; }
   nav, .skip, th button::after { display: none; } .scroll { overflow: visible; }
@@ -97,7 +97,8 @@ PAGE = """<!doctype html>
 <h2 id="verdict-head" style="border: 0; margin: 0; padding: .4rem 0 0">Verdict</h2>
 <ul>
 {% for view in views %}
-<li><a href="#{{ view.id }}">{{ view.title }}</a> {{ view.verdict }}</li>
+<li><a href="#{{ view.id }}">{{ view.title }}</a>: <b>{{ view.table.rows[0].run }}</b>
+{{- view.verdict.removeprefix(view.table.rows[0].run) }}</li>
 {% endfor %}
 </ul>
 </section>

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from reid.report.comparison import ComparedRun, ComparedRuns
-from reid.retrieval.evaluate import FirstAnswers
+from reid.retrieval.answers import FirstAnswers
 from reid.retrieval.features import DoubleArray
 
 

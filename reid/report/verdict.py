@@ -19,5 +19,5 @@ def verdict(table: ComparedRuns) -> str:
     if not alike:
         return f"{said}. All other runs are significantly worse."
     worse = len(others) - len(alike)
-    rest = {0: "", 1: " The other run is."}.get(worse, f" The other {worse} runs are.")
-    return f"{said}. Not significantly worse: {', '.join(alike)}.{rest}"
+    rest = f"; significantly worse: the other {worse}" if worse else ""
+    return f"{said}. Not significantly worse: {', '.join(alike)}{rest}."

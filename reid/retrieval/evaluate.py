@@ -1,7 +1,7 @@
 """Score one test set under one protocol: plain, re-ranked, and with expanded queries."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from reid.errors import EvaluationError, ParamsError
 from reid.progress import Advance, silent
+from reid.retrieval.answers import FirstAnswers, first_answers
 from reid.retrieval.embeddings import Embeddings
 from reid.retrieval.expansion import ExpansionParams
 from reid.retrieval.features import DoubleArray, FeatureRows, FloatArray, IntArray
@@ -112,19 +113,6 @@ class EvaluationSettings:
 
 
 @dataclass(frozen=True, eq=False)
-class FirstAnswers:
-    """The nearest gallery image that counts for each query, in the first trial.
-
-    Args:
-        paths: Empty where there is none [Q].
-        right: Whether it shows the query's person [Q].
-    """
-
-    paths: npt.NDArray[np.str_]
-    right: npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True, eq=False)
 class Evaluation:
     """Scores of one test set under one protocol, for each setting (`plain`, `rerank_...`).
 
@@ -201,18 +189,14 @@ def evaluate(
     test = TestSet.of(dataset, embeddings, rows)
     width = 0 if scored else embeddings.features.shape[1]
     plan = Plan.of(_sizes(embeddings, rows, width, settings), settings.memory)
-    if scored:
-        space = scored.source
-    else:
-        features = FeatureRows(embeddings.features, dataset, protocol.normalise, rows, plan.hold)
-        space = FeatureSpace(features, settings.device, search=settings.search)
+    space = scored.source if scored else _features(embeddings, protocol, settings, plan, rows)
     if settings.rerank:
         check_variants(settings.variants, settings.rerank, test, protocol)
     watching = PlainWatch(test, settings.pairs)
     scores: dict[str, Scores] = {}
     nearest: dict[str, NearestLists] = {}
     answers: dict[str, FirstAnswers] = {}
-    seconds = 0.0
+    passes: list[_Watched] = []
     # one after the other: a test without a valid query fails before the costly part
     moments = (embeddings.camera_ids[rows], embeddings.seconds[rows])
     for setting, source in _sources(space, settings, plan.keep, moments):
@@ -222,19 +206,32 @@ def evaluate(
             how = (plan.block_size, settings.max_rank)
             scores[setting], lists = score(watched, test, protocol, *how, watch=watch)
         nearest[setting] = lists.renumbered(rows)
-        answers[setting] = _first_answers(embeddings, rows, scores[setting], nearest[setting])
+        answers[setting] = first_answers(embeddings, rows, scores[setting], nearest[setting])
         if setting == PLAIN:
-            before = scored.pair_seconds * scores[setting].gallery if scored else 0.0
-            seconds = before + watched.seconds_per_query
+            passes.append(watched)
     with report(f"{dataset} {protocol.name} pairs") as advance:
-        pairs = watching.statistics(_Watched(space, advance), plan.block_size)
+        passes.append(_Watched(space, advance))
+        pairs = watching.statistics(passes[-1], plan.block_size)
     found = scores[PLAIN]
     breakdown = watching.breakdown(pairs, found, embeddings.occlusions[rows])
     paths = embeddings.paths[rows[found.query_rows]]
     card = _card(embeddings, protocol, settings, test, scores) | (scored.facts if scored else {})
+    seconds = _query_seconds(passes, scored, found.gallery)
     return Evaluation(
         dataset, protocol.name, paths, scores, nearest, card, breakdown, answers, seconds
     )
+
+
+def _features(
+    embeddings: Embeddings,
+    protocol: Protocol,
+    settings: EvaluationSettings,
+    plan: Plan,
+    rows: IntArray,
+) -> FeatureSpace:
+    name = str(embeddings.card.get("dataset", "embeddings"))
+    features = FeatureRows(embeddings.features, name, protocol.normalise, rows, plan.hold)
+    return FeatureSpace(features, settings.device, search=settings.search)
 
 
 def known_rows(embeddings: Embeddings) -> IntArray:
@@ -307,18 +304,10 @@ def _impossible(what: str, needed: str) -> EvaluationError:
     return EvaluationError(f"{what} of pair scores", needed, "Switch it off for this run.")
 
 
-def _first_answers(
-    embeddings: Embeddings, rows: IntArray, scores: Scores, nearest: NearestLists
-) -> FirstAnswers:
-    first = np.full(len(embeddings.paths), -1, np.int64)
-    first[nearest.query_rows] = nearest.gallery_rows[:, 0]
-    queries = rows[scores.query_rows]
-    answers = first[queries]
-    persons = embeddings.person_ids
-    return FirstAnswers(
-        np.where(answers >= 0, embeddings.paths[answers], ""),
-        (answers >= 0) & (persons[answers] == persons[queries]),
-    )
+def _query_seconds(passes: "Sequence[_Watched]", scored: Scored | None, gallery: int) -> float:
+    """Return the time of a query in the quickest pass: the first one may wait for a compiler."""
+    seconds = min(made.seconds_per_query for made in passes if made.queries)
+    return seconds + scored.pair_seconds * gallery if scored else seconds
 
 
 @dataclass
@@ -333,7 +322,7 @@ class _Watched:
     @property
     def seconds_per_query(self) -> float:
         """Mean over all trials."""
-        return self.seconds / max(1, self.queries)
+        return self.seconds / self.queries
 
     def blocks(
         self, query_rows: IntArray, gallery_rows: IntArray, block_size: int

@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 
 from reid.errors import DataError
 from reid.files import whole_file, whole_folder, write_whole
-from reid.retrieval.evaluate import PLAIN, Evaluation, FirstAnswers
+from reid.retrieval.answers import FirstAnswers
+from reid.retrieval.evaluate import PLAIN, Evaluation
 from reid.retrieval.features import DoubleArray
 
 # a test set `<dataset>/<protocol>` and a setting `plain` or `rerank_...`

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reid.retrieval.evaluate import FirstAnswers
+from reid.retrieval.answers import FirstAnswers
 from reid.retrieval.result import QueryScores, Result
 
 TEST_SET = "synth/market"

@@ -147,7 +147,7 @@ def test_intervals_are_those_of_the_bootstrap(make_result: Make) -> None:
 def test_the_verdict_names_those_that_may_be_as_good(make_result: Make) -> None:
     results = [make_result("best", 0.7), make_result("same", 0.7), make_result("worse", 0.2)]
     said = verdict(compare_results(results)[0])
-    assert said.endswith("Not significantly worse: same. The other run is.")
+    assert said.endswith("Not significantly worse: same; significantly worse: the other 1.")
     alone = verdict(compare_results(results[:1])[0])
     assert alone.endswith("No other run was measured in the same way.")
 

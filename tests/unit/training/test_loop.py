@@ -49,10 +49,12 @@ class Small(EmbeddingNetwork):
 class Sink:
     def __init__(self) -> None:
         self.epochs: list[int] = []
+        self.seconds: list[float] = []
 
     def log_epoch(self, epoch: int, metrics: dict[str, float]) -> None:
         assert {"loss", "identity", "learning_rate", "epoch_seconds"} <= set(metrics)
         self.epochs.append(epoch)
+        self.seconds.append(metrics["epoch_seconds"])
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +108,9 @@ def test_a_stopped_run_resumes_to_the_same_bits(
 ) -> None:
     chosen = recipe(schedule={"epochs": 4, **schedule})
     whole, sink = Small(), Sink()
-    history = fit(whole, chosen, table, LABELS, 7, tmp_path / "whole", sink).history
+    trained = fit(whole, chosen, table, LABELS, 7, tmp_path / "whole", sink)
+    history = trained.history
+    assert trained.seconds == pytest.approx(sum(sink.seconds))
     assert sink.epochs == [1, 2, 3, 4]
     assert [row["epoch"] for row in history] == [1, 2, 3, 4]
 
@@ -117,7 +121,12 @@ def test_a_stopped_run_resumes_to_the_same_bits(
     assert sink.epochs == [1, 2]
 
     resumed = Small()
-    again = fit(resumed, chosen, table, LABELS, 7, tmp_path / "stopped", sink).history
+    trained = fit(resumed, chosen, table, LABELS, 7, tmp_path / "stopped", sink)
+    again = trained.history
+    assert trained.seconds == pytest.approx(sum(sink.seconds))
+    # nothing is left to train: what was trained before still counts
+    finished = fit(Small(), chosen, table, LABELS, 7, tmp_path / "stopped", sink)
+    assert finished == trained
     assert sink.epochs == [1, 2, 3, 4]
     assert again == history
     assert same(weights(resumed), weights(whole))
