@@ -19,10 +19,10 @@ def image_flops(network: EmbeddingNetwork, recipe: Recipe) -> int:
     """
     device = best_device()
     network = network.to(device).eval()
-    nothing_known = torch.full((1,), -1, device=device)
+    unknown = torch.full((1,), -1, device=device)
     shape = (1, 3, recipe.image.height, recipe.image.width)
     image = torch.zeros(shape, dtype=torch.uint8, device=device)
-    visible = torch.zeros_like(nothing_known)
+    visible = torch.zeros_like(unknown)
     with FlopCounterMode(display=False) as counter:
-        embed_batch(network, recipe, Batch(image, *[nothing_known] * 3, visible))
+        embed_batch(network, recipe, Batch(image, unknown, unknown, unknown, visible))
     return int(counter.get_total_flops())

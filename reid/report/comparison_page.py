@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from jinja2 import Environment
+from jinja2 import DictLoader, Environment
 from markupsafe import Markup
 
 from reid.report import cells, cost
@@ -32,7 +32,9 @@ ReadImage = Callable[[str, str], bytes]
 
 _MOST_PICTURES = 360  # three for each query that is shown; about 1.2 MB
 _MOST_CASES = 4
-_ENVIRONMENT = Environment(autoescape=True, trim_blocks=True)
+_ENVIRONMENT = Environment(
+    autoescape=True, trim_blocks=True, loader=DictLoader({"page": PAGE, "table": TABLE})
+)
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def comparison_page(
         mlflow: Address of the pages of MLflow, for links.
     """
     views = [_view(*entry, _cases(tables), mlflow) for entry in titled(tables)]
-    return _ENVIRONMENT.from_string(PAGE).render(
+    return _ENVIRONMENT.get_template("page").render(
         study=study,
         views=views,
         overview=_overview(views),
@@ -144,8 +146,8 @@ def _curves(table: ComparedRuns) -> Iterator[tuple[str, Markup]]:
 def _scores(title: str, table: ComparedRuns) -> Markup:
     plain, again = plain_columns(), reranked_columns(table)
     spans = [_Span("", 1, False), _Span("plain", len(plain), False)]
-    for setting, columns in groupby(again, lambda entry: entry[0]):
-        spans.append(_Span(setting, len(list(columns)), True))
+    for setting, group in groupby(again, lambda entry: entry[0]):
+        spans.append(_Span(setting, len(list(group)), True))
     columns = [RUN, *plain, *(column for _, column in again)]
     return _grid(f"Scores on {title}", table.rows, columns, spans)
 
@@ -210,7 +212,7 @@ def _table(
     *,
     ranked: bool,
 ) -> Markup:
-    text = _ENVIRONMENT.from_string(TABLE).render(
+    text = _ENVIRONMENT.get_template("table").render(
         caption=caption,
         columns=columns,
         rows=lines,

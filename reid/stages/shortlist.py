@@ -100,8 +100,8 @@ def _joined_cost(matcher: Mapping[str, Any], chooser: Mapping[str, Any]) -> dict
         for name in sums
         if matcher.get(name) is not None and chooser.get(name) is not None
     }
-    speeds = [one.get("images_per_second") for one in (matcher, chooser)]
-    if all(speeds):
+    speeds = [speed for one in (matcher, chooser) if (speed := one.get("images_per_second"))]
+    if len(speeds) == 2:
         cost["images_per_second"] = round(1 / sum(1 / speed for speed in speeds), 1)
     without = {part for one in (matcher, chooser) for part in one.get("flops_without", ())}
     return {**cost, "flops_without": sorted(without)}
