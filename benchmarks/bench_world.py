@@ -76,7 +76,7 @@ def train(
     labels = [int(label) for label in manifest.train["label"]]
     with tempfile.TemporaryDirectory() as scratch:
         table = _table(recipe, world, manifest.train, manifest.train_cameras, TRAIN_RESAMPLING)
-        history = fit(network, recipe, table, labels, seed, Path(scratch), sink)
+        history = fit(network, recipe, table, labels, seed, Path(scratch), sink).history
     return network, history
 
 

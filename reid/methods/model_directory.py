@@ -38,6 +38,7 @@ class ModelCard(Params):
         git_commit: Commit of the code, `+dirty` if it had changes.
         world_size: Processes that trained together.
         backends: Implementation in training of each part that has several, such as the scan.
+        training_seconds: Time of all epochs, without those of a parent; None where nobody took it.
         version: Version of this program.
     """
 
@@ -64,6 +65,7 @@ class ModelCard(Params):
     world_size: int = Field(1, ge=1)
     backends: dict[str, str] = Field(default_factory=dict)
     epochs: int = Field(ge=1)
+    training_seconds: float | None = Field(None, ge=0)
     version: str
 
     @property

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from reid.report import significance
 from reid.report.comparison import ComparedRun, ComparedRuns
 
 HEADS = {"mAP": "mAP", "rank1": "R1", "rank5": "R5", "rank10": "R10", "mINP": "mINP"}
@@ -15,20 +16,30 @@ FIELD_HEADS = {
     "precision": "precision",
     "stored_as": "stored as",
     "feature_size": "feature size",
-    "images_per_second": "images/s",
     "device": "device",
     "backends": "backends",
     "world_size": "world size",
 }
 NOTE = (
-    "All numbers in per cent. The difference to the best run is that of plain mAP, with a 95 % "
-    "interval from a paired bootstrap over queries."
-)
+    "All scores in per cent; runs are ranked by plain mAP alone. In brackets: 95 % intervals from "
+    "a bootstrap over queries, a paired one for the difference to the best run, which looks at "
+    "this one pair and corrects for no other. "
+) + significance.NOTE
 
 
 def percent(value: float) -> str:
     """Write a share as per cent with two decimals."""
     return f"{100 * value:.2f}"
+
+
+def interval(row: ComparedRun) -> str:
+    """Write the interval of the plain mAP."""
+    return f"[{percent(row.interval.low)}, {percent(row.interval.high)}]"
+
+
+def groups(row: ComparedRun) -> str:
+    """Write the letters of a run."""
+    return " ".join(row.groups)
 
 
 def figure(row: ComparedRun, name: str) -> str:

@@ -11,9 +11,18 @@ from typing import Any
 import numpy as np
 
 from reid.errors import EvaluationError
-from reid.retrieval.bootstrap import Comparison, paired_bootstrap
+from reid.report.cost import Cost
+from reid.report.significance import differing, group_letters
+from reid.retrieval.bootstrap import (
+    Comparison,
+    Interval,
+    interval,
+    paired_bootstrap,
+    pairwise_bootstrap,
+)
 from reid.retrieval.evaluate import PLAIN
-from reid.retrieval.result import Result
+from reid.retrieval.features import DoubleArray
+from reid.retrieval.result import QueryScores, Result
 
 FIGURES = ("mAP", "rank1", "rank5", "rank10", "mINP")
 RERANKED_FIGURES = ("mAP", "rank1")
@@ -39,41 +48,56 @@ RUN_FIELDS = (
     "precision",
     "stored_as",
     "feature_size",
-    "images_per_second",
     "device",
     "backends",
     "world_size",
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ComparedRun:
     """One line of a table.
 
     Args:
         plain: `FIGURES` to values in [0, 1].
+        interval: Of the plain mAP, 95 %.
+        groups: Letters that it shares with those runs from which it does not differ significantly.
         deviation: Standard deviation of each figure over trials; empty for one trial.
         reranked: Name of the re-ranking to its figures.
         stated: `RUN_FIELDS` to what the run's card says.
         gap: Plain mAP of this run minus that of the best, with its 95 % interval; None for the
             best run itself.
+        cost: What its model and a query cost.
+        mlflow_run_id: Of the training; None if the card does not say.
+        curves: Cumulative matching from rank 1, by setting.
+        cameras: Scores by pair of cameras as `CameraTable.record` gives them; empty if not known.
+        queries: Plain scores of each query.
     """
 
     run: str
     method: str
     plain: Mapping[str, float]
+    interval: Interval
+    groups: tuple[str, ...]
     deviation: Mapping[str, float]
     reranked: Mapping[str, Mapping[str, float]]
     stated: Mapping[str, Any]
     gap: Comparison | None
+    cost: Cost
+    mlflow_run_id: str | None
+    curves: Mapping[str, DoubleArray]
+    cameras: Mapping[str, Any]
+    queries: QueryScores
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ComparedRuns:
     """Runs that were measured in the same way on the same images, best plain mAP first.
 
     Args:
         test_set: `<dataset>/<protocol>`.
+        dataset: Name of the data set.
+        first_camera: What camera 0 is called.
         conditions: Protocol fields and sizes, equal for all rows.
         settings: Names of the re-rankings in the rows.
         remarks: What re-rankings that are variants exploit, by their names.
@@ -81,6 +105,8 @@ class ComparedRuns:
     """
 
     test_set: str
+    dataset: str
+    first_camera: int
     conditions: Mapping[str, Any]
     settings: tuple[str, ...]
     remarks: Mapping[str, str]
@@ -125,14 +151,18 @@ def _compare(
 ) -> ComparedRuns:
     ranked = sorted(results, key=lambda result: (-result.metrics[f"{test_set}/mAP"], result.run))
     best = ranked[0]
+    gaps = [None if result is best else _gap(result, best, test_set, seed) for result in ranked]
+    groups = _groups(ranked, test_set, seed)
     rows = tuple(
-        _row(result, test_set, None if result is best else _gap(result, best, test_set, seed))
-        for result in ranked
+        _row(result, test_set, gap, mine, seed)
+        for result, gap, mine in zip(ranked, gaps, groups, strict=True)
     )
     card = best.cards[test_set]
     settings = dict.fromkeys(setting for row in rows for setting in row.reranked)
     return ComparedRuns(
         test_set=test_set,
+        dataset=str(card.get("dataset", test_set.partition("/")[0])),
+        first_camera=card.get("first_camera", 0),
         conditions={field: card.get(field) for field in PROTOCOL_FIELDS + SIZE_FIELDS},
         settings=tuple(settings),
         remarks={
@@ -145,13 +175,22 @@ def _compare(
     )
 
 
-def _row(result: Result, test_set: str, gap: Comparison | None) -> ComparedRun:
-    card = result.cards[test_set]
+def _groups(results: Sequence[Result], test_set: str, seed: int) -> tuple[tuple[str, ...], ...]:
+    scores = [result.queries[test_set, PLAIN].average_precision for result in results]
+    return group_letters(differing(pairwise_bootstrap(np.stack(scores), seed)))
+
+
+def _row(
+    result: Result, test_set: str, gap: Comparison | None, groups: tuple[str, ...], seed: int
+) -> ComparedRun:
+    card, queries = result.cards[test_set], result.queries[test_set, PLAIN]
     settings = [s for t, s in result.queries if t == test_set and s != PLAIN]
     return ComparedRun(
         run=result.run,
         method=str(card.get("method")),
         plain={figure: result.metrics[f"{test_set}/{figure}"] for figure in FIGURES},
+        interval=interval(queries.average_precision, seed),
+        groups=groups,
         deviation=card.get("trial_deviation", {}).get(PLAIN, {}),
         reranked={
             setting: {f: result.metrics[f"{test_set}/{setting}/{f}"] for f in RERANKED_FIGURES}
@@ -159,6 +198,11 @@ def _row(result: Result, test_set: str, gap: Comparison | None) -> ComparedRun:
         },
         stated={field: card.get(field) for field in RUN_FIELDS},
         gap=gap,
+        cost=Cost.of(card),
+        mlflow_run_id=card.get("mlflow_run_id"),
+        curves={s: curve for (t, s), curve in result.curves.items() if t == test_set},
+        cameras=result.breakdowns.get(test_set, {}).get("camera_pairs") or {},
+        queries=queries,
     )
 
 

@@ -1,4 +1,4 @@
-"""How much of a mean over queries is luck? Bootstrap of one run, and of two on the same queries."""
+"""How much of a mean over queries is luck? Bootstrap of one run, and of several on one set."""
 
 from dataclasses import dataclass
 
@@ -9,6 +9,9 @@ from reid.retrieval.features import DoubleArray
 
 # draws whose query numbers are held at once
 _CHUNK = 64
+_LEAST_DRAWS = 2000
+# the least p-value, 2 / (draws + 1), is then below 0.05 / pairs
+_DRAWS_PER_PAIR = 100
 
 
 @dataclass(frozen=True)
@@ -93,16 +96,55 @@ def paired_bootstrap(
     return Comparison(float(gaps.mean()), float(low), float(high), share)
 
 
-def _drawn_means(values: DoubleArray, seed: int, draws: int) -> DoubleArray:
-    """Return the mean of `values` [V] over as many queries drawn with replacement: [draws]."""
-    if not len(values) or draws < 1:
+def pairwise_bootstrap(values: DoubleArray, seed: int) -> DoubleArray:
+    """Compare each run with each other one on the same draws of queries.
+
+    The number of draws grows with the number of pairs, so that a correction for many comparisons
+    may still find differences.
+
+    Args:
+        values: Average precision of each run and query, NaN where invalid [R, Q].
+        seed: Seed of the draws.
+
+    Returns:
+        Two-sided p-value of each pair: twice the share of draws in which the run with the lower
+        mean is not behind, the queries as they are counted as one draw more; 1 on the diagonal
+        [R, R].
+
+    Raises:
+        EvaluationError: The runs do not score the same queries, or none.
+    """
+    invalid = np.isnan(values)
+    if not (invalid == invalid[:1]).all():
         raise EvaluationError(
-            f"{len(values)} valid queries and {draws} draws", "at least one of each", "Raise them."
+            f"between {(~invalid).sum(axis=1).min()} and {(~invalid).sum(axis=1).max()} valid "
+            f"queries of {values.shape[1]}",
+            "the same queries in all runs",
+            "Compare runs of one test set and protocol.",
+        )
+    runs = len(values)
+    draws = max(_LEAST_DRAWS, _DRAWS_PER_PAIR * runs * (runs - 1) // 2)
+    means = _drawn_means(values[:, ~invalid[0]], seed, draws)
+    chances = np.ones((runs, runs))
+    for first in range(runs):
+        gaps = means[first] - means[first + 1 :]
+        behind, ahead = (gaps <= 0).sum(axis=1), (gaps >= 0).sum(axis=1)
+        chance = np.minimum(1, 2 * (np.minimum(behind, ahead) + 1) / (draws + 1))
+        chances[first, first + 1 :] = chances[first + 1 :, first] = chance
+    return chances
+
+
+def _drawn_means(values: DoubleArray, seed: int, draws: int) -> DoubleArray:
+    """Return the mean of `values` [..., V] over V queries drawn with replacement: [..., draws]."""
+    queries = values.shape[-1]
+    if not queries or draws < 1:
+        raise EvaluationError(
+            f"{queries} valid queries and {draws} draws", "at least one of each", "Raise them."
         )
     generator = np.random.default_rng(seed)
-    means = np.empty(draws)
+    means = np.empty((*values.shape[:-1], draws))
     for start in range(0, draws, _CHUNK):
-        rows = len(means[start : start + _CHUNK])
-        chosen = generator.integers(0, len(values), (rows, len(values)))
-        means[start : start + rows] = values[chosen].mean(axis=1)
+        rows = min(_CHUNK, draws - start)
+        chosen = generator.integers(0, queries, (rows, queries))
+        means[..., start : start + rows] = values[..., chosen].mean(axis=-1)
     return means

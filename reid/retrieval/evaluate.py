@@ -1,6 +1,7 @@
 """Score one test set under one protocol: plain, re-ranked, and with expanded queries."""
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from reid.errors import EvaluationError, ParamsError
 from reid.progress import Advance, silent
+from reid.retrieval.answers import FirstAnswers, first_answers
 from reid.retrieval.embeddings import Embeddings
 from reid.retrieval.expansion import ExpansionParams
 from reid.retrieval.features import DoubleArray, FeatureRows, FloatArray, IntArray
@@ -122,6 +124,9 @@ class Evaluation:
         nearest: By setting.
         card: Everything that alters a score, and how the embeddings were made.
         breakdown: Where plain distances are right and wrong.
+        answers: By setting; empty where several test sets were averaged.
+        query_seconds: Time that the plain distances of a query to the whole gallery take, without
+            embedding and ranking.
     """
 
     dataset: str
@@ -131,6 +136,8 @@ class Evaluation:
     nearest: dict[str, NearestLists]
     card: dict[str, Any]
     breakdown: Breakdown
+    answers: dict[str, FirstAnswers]
+    query_seconds: float
 
     @property
     def test_set(self) -> str:
@@ -145,10 +152,12 @@ class Scored:
     Args:
         source: Distances between the rows of `known_rows`. Re-ranking needs a whole `Space`.
         facts: What the card says of them, `distance` and more.
+        pair_seconds: Time for each pair that was spent before, in the making of `source`.
     """
 
     source: Source
     facts: dict[str, Any]
+    pair_seconds: float = 0.0
 
 
 def evaluate(
@@ -180,16 +189,14 @@ def evaluate(
     test = TestSet.of(dataset, embeddings, rows)
     width = 0 if scored else embeddings.features.shape[1]
     plan = Plan.of(_sizes(embeddings, rows, width, settings), settings.memory)
-    if scored:
-        space = scored.source
-    else:
-        features = FeatureRows(embeddings.features, dataset, protocol.normalise, rows, plan.hold)
-        space = FeatureSpace(features, settings.device, search=settings.search)
+    space = scored.source if scored else _features(embeddings, protocol, settings, plan, rows)
     if settings.rerank:
         check_variants(settings.variants, settings.rerank, test, protocol)
     watching = PlainWatch(test, settings.pairs)
     scores: dict[str, Scores] = {}
     nearest: dict[str, NearestLists] = {}
+    answers: dict[str, FirstAnswers] = {}
+    passes: list[_Watched] = []
     # one after the other: a test without a valid query fails before the costly part
     moments = (embeddings.camera_ids[rows], embeddings.seconds[rows])
     for setting, source in _sources(space, settings, plan.keep, moments):
@@ -199,13 +206,32 @@ def evaluate(
             how = (plan.block_size, settings.max_rank)
             scores[setting], lists = score(watched, test, protocol, *how, watch=watch)
         nearest[setting] = lists.renumbered(rows)
+        answers[setting] = first_answers(embeddings, rows, scores[setting], nearest[setting])
+        if setting == PLAIN:
+            passes.append(watched)
     with report(f"{dataset} {protocol.name} pairs") as advance:
-        pairs = watching.statistics(_Watched(space, advance), plan.block_size)
+        passes.append(_Watched(space, advance))
+        pairs = watching.statistics(passes[-1], plan.block_size)
     found = scores[PLAIN]
     breakdown = watching.breakdown(pairs, found, embeddings.occlusions[rows])
     paths = embeddings.paths[rows[found.query_rows]]
     card = _card(embeddings, protocol, settings, test, scores) | (scored.facts if scored else {})
-    return Evaluation(dataset, protocol.name, paths, scores, nearest, card, breakdown)
+    seconds = _query_seconds(passes, scored, found.gallery)
+    return Evaluation(
+        dataset, protocol.name, paths, scores, nearest, card, breakdown, answers, seconds
+    )
+
+
+def _features(
+    embeddings: Embeddings,
+    protocol: Protocol,
+    settings: EvaluationSettings,
+    plan: Plan,
+    rows: IntArray,
+) -> FeatureSpace:
+    name = str(embeddings.card.get("dataset", "embeddings"))
+    features = FeatureRows(embeddings.features, name, protocol.normalise, rows, plan.hold)
+    return FeatureSpace(features, settings.device, search=settings.search)
 
 
 def known_rows(embeddings: Embeddings) -> IntArray:
@@ -278,21 +304,38 @@ def _impossible(what: str, needed: str) -> EvaluationError:
     return EvaluationError(f"{what} of pair scores", needed, "Switch it off for this run.")
 
 
-@dataclass(frozen=True)
+def _query_seconds(passes: "Sequence[_Watched]", scored: Scored | None, gallery: int) -> float:
+    """Return the time of a query in the quickest pass: the first one may wait for a compiler."""
+    seconds = min(made.seconds_per_query for made in passes if made.queries)
+    return seconds + scored.pair_seconds * gallery if scored else seconds
+
+
+@dataclass
 class _Watched:
-    """A source whose blocks are counted as they pass."""
+    """A source whose blocks are counted, and their making timed, as they pass."""
 
     source: Source
     advance: Advance
+    queries: int = 0
+    seconds: float = 0.0
+
+    @property
+    def seconds_per_query(self) -> float:
+        """Mean over all trials."""
+        return self.seconds / self.queries
 
     def blocks(
         self, query_rows: IntArray, gallery_rows: IntArray, block_size: int
     ) -> Iterator[FloatArray]:
         done = 0
+        started = time.perf_counter()
         for block in self.source.blocks(query_rows, gallery_rows, block_size):
+            self.seconds += time.perf_counter() - started
             yield block
             done += len(block)
+            self.queries += len(block)
             self.advance(done, len(query_rows))
+            started = time.perf_counter()
 
 
 def _card(

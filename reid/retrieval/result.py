@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from reid.errors import DataError
 from reid.files import whole_file, whole_folder, write_whole
+from reid.retrieval.answers import FirstAnswers
 from reid.retrieval.evaluate import PLAIN, Evaluation
 from reid.retrieval.features import DoubleArray
 
@@ -38,12 +39,14 @@ class QueryScores:
         first_match_rank: Mean over trials [Q].
         groups: Of plain scores, the group of each query in each of `DIVISIONS`; a division into one
             group alone is left out [Q].
+        answers: None in a record that was written without them, or of several files together.
     """
 
     paths: npt.NDArray[np.str_]
     average_precision: DoubleArray
     first_match_rank: DoubleArray
     groups: Mapping[str, npt.NDArray[np.str_]] = field(default_factory=dict)
+    answers: FirstAnswers | None = None
 
     @property
     def valid(self) -> npt.NDArray[np.bool_]:
@@ -93,6 +96,7 @@ class Result:
                     scores.average_precision,
                     scores.first_match_rank,
                     evaluation.breakdown.members if setting == PLAIN else {},
+                    evaluation.answers.get(setting),
                 )
         return result
 
@@ -198,6 +202,8 @@ def _query_table(queries: dict[Key, QueryScores]) -> pa.Table:
             ("average_precision", pa.float64()),
             ("first_match_rank", pa.float64()),
             *((name, pa.string()) for name in DIVISIONS),
+            ("first_answer", pa.string()),
+            ("first_answer_right", pa.bool_()),
         ]
     )
     parts = [
@@ -212,11 +218,21 @@ def _query_table(queries: dict[Key, QueryScores]) -> pa.Table:
                 **{
                     name: scores.groups.get(name, pa.nulls(len(scores.paths))) for name in DIVISIONS
                 },
+                **_answer_columns(scores),
             }
         ).cast(schema)
         for (test_set, setting), scores in queries.items()
     ]
     return pa.concat_tables(parts) if parts else schema.empty_table()
+
+
+def _answer_columns(scores: QueryScores) -> dict[str, Any]:
+    answers = scores.answers
+    nothing = [None] * len(scores.paths)
+    return {
+        "first_answer": answers.paths if answers else nothing,
+        "first_answer_right": answers.right if answers else nothing,
+    }
 
 
 def _read_queries(path: Path) -> dict[Key, QueryScores]:
@@ -242,4 +258,13 @@ def _select(table: pa.Table, key: Key) -> QueryScores:
             for name in DIVISIONS
             if name in rows.column_names and not rows[name].null_count
         },
+        _answers(rows),
+    )
+
+
+def _answers(rows: pa.Table) -> FirstAnswers | None:
+    if "first_answer" not in rows.column_names or rows["first_answer"].null_count:
+        return None
+    return FirstAnswers(
+        rows["first_answer"].to_numpy().astype(np.str_), rows["first_answer_right"].to_numpy()
     )

@@ -28,11 +28,13 @@ def model_card(
     parent: Parent,
     mlflow_run_id: str | None = None,
     backends: Mapping[str, str] = MappingProxyType({}),
+    training_seconds: float | None = None,
 ) -> ModelCard:
     """Collect the card; terms that nobody stated are left empty, and the registry refuses them.
 
     Args:
         backends: Those it was trained with here.
+        training_seconds: Time of all epochs here.
     """
     labelled = manifest.train.drop_duplicates("label").sort_values("label")
     terms = joined_terms(manifest.meta.ethics, parent)
@@ -60,6 +62,7 @@ def model_card(
         seed=seed,
         world_size=1,
         backends=dict(backends),
+        training_seconds=training_seconds and round(training_seconds, 1),
         epochs=recipe.schedule.epochs,
         version=reid.__version__,
     )

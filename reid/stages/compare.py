@@ -1,21 +1,31 @@
-"""Stage `compare`: one table of all runs of the study, and the same in the terminal."""
+"""Stage `compare`: the page of all runs of the study, and its tables in the terminal."""
+
+import os
+from functools import cache
+from urllib.parse import urlsplit
 
 from rich.console import Console
 
+from reid.data.storage import Storage
 from reid.errors import DataError
 from reid.report.comparison import compare_results
 from reid.report.comparison_files import write_comparison
+from reid.report.comparison_page import ReadImage
 from reid.report.terminal import terminal_table
 from reid.retrieval.result import Result
-from reid.stages.paths import report_folder, results_folder
+from reid.stages.paths import open_images, report_folder, results_folder
 from reid.study import Study, load_study
+
+LOCAL_PAGES = "http://127.0.0.1:5000"
+"""Where `make ui` serves them."""
 
 
 def compare_runs() -> None:
     """Write `reports/<study>/comparison.{html,md,csv}`."""
     study = load_study()
     tables = compare_results(_results(study), study.seed)
-    write_comparison(report_folder(study.study), study.study, tables)
+    folder = report_folder(study.study)
+    write_comparison(folder, study.study, tables, _image_reader(study), _mlflow_address())
     print_results()
 
 
@@ -28,6 +38,24 @@ def print_results() -> None:
     for table in compare_results(_results(study), study.seed):
         console.print(terminal_table(table))
     console.print(f"More in {report_folder(study.study)}/comparison.html; `make ui` opens MLflow.")
+
+
+def _image_reader(study: Study) -> ReadImage:
+    """Return what reads an image of a test set; each is opened when it is first needed."""
+
+    @cache
+    def storage(dataset: str) -> Storage:
+        return open_images(dataset, study.dataset(dataset))
+
+    return lambda dataset, path: storage(dataset).read(path)
+
+
+def _mlflow_address() -> str:
+    """Return where the pages of MLflow are: the server that is named, without a password in it."""
+    named = urlsplit(os.environ.get("MLFLOW_TRACKING_URI", ""))
+    if named.scheme not in ("http", "https"):
+        return LOCAL_PAGES
+    return f"{named.scheme}://{named.netloc.rpartition('@')[2]}{named.path.rstrip('/')}"
 
 
 def _results(study: Study) -> list[Result]:

@@ -6,6 +6,7 @@ from typing import Any
 from reid.data.images import TEST_RESAMPLING, ImageTable, image_facts
 from reid.data.manifest import Manifest
 from reid.files import whole_folder
+from reid.methods.cost import image_flops
 from reid.methods.embedding import best_device, embed_images
 from reid.methods.model_directory import WEIGHTS_FILE, LoadedModel, load_model
 from reid.progress import progress
@@ -42,14 +43,25 @@ def _embed_dataset(
     )
     shape = (len(rows), model.network.feature_size)
     features = new_features(stem, shape, study.embeddings.precision)
+    flops = image_flops(model.network, model.recipe)
     with progress(f"{model.card.run}: embed {dataset}") as advance:
         speed = embed_images(model.network, model.recipe, table, features, advance)
-    make_embeddings(rows, features, _card(dataset, manifest, model, folder, speed)).save(stem)
+    card = {
+        **_card(dataset, manifest, model, folder),
+        "images_per_second": round(speed, 1),
+        "cost": {
+            "parameters": model.card.parameters,
+            "flops_per_image": flops,
+            "flops_without": sorted(model.network.backends(best_device().type)),
+            "images_per_second": round(speed, 1),
+            "feature_bytes": features[:1].nbytes,
+            "training_seconds": model.card.training_seconds,
+        },
+    }
+    make_embeddings(rows, features, card).save(stem)
 
 
-def _card(
-    dataset: str, manifest: Manifest, model: LoadedModel, folder: Path, speed: float
-) -> dict[str, Any]:
+def _card(dataset: str, manifest: Manifest, model: LoadedModel, folder: Path) -> dict[str, Any]:
     device = best_device().type
     scorer = model.network.scorer()
     return {
@@ -64,9 +76,9 @@ def _card(
         "uses_camera_ids": model.network.uses_cameras,
         "feature_size": model.network.feature_size,
         "scored_in_pairs": scorer is not None,
-        "images_per_second": round(speed, 1),
         "device": device,
         "backends": {part: c.name for part, c in model.network.backends(device).items()},
         "world_size": model.card.world_size,
         "run_seed": model.card.seed,
+        "mlflow_run_id": model.card.mlflow_run_id,
     }

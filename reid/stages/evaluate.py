@@ -1,6 +1,7 @@
 """Stage `evaluate@<run>`: score the embeddings of a run, plain and re-ranked."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from reid.files import whole_folder
@@ -46,11 +47,17 @@ def evaluate_run(name: str) -> None:
 
 
 def save_result(name: str, evaluations: Sequence[Evaluation], folder: Path) -> None:
-    """Write the record of a run and print its figures."""
-    result = Result.of(name, evaluations)
+    """Write the record of a run, with what a query costs on its cards, and print its figures."""
+    result = Result.of(name, map(_with_query_time, evaluations))
     result.save(folder)
     for metric, value in sorted(result.metrics.items()):
         print(f"{metric} {100 * value:.2f}")
+
+
+def _with_query_time(evaluation: Evaluation) -> Evaluation:
+    card = evaluation.card
+    cost = {**card.get("cost", {}), "seconds_per_query": evaluation.query_seconds}
+    return replace(evaluation, card={**card, "cost": cost})
 
 
 def _settings(chosen: EvaluationEntry, scored: Scored | None) -> EvaluationSettings:

@@ -97,10 +97,13 @@ def _score(study: Study, run: str, embeddings: Embeddings, scorer: PairScorer) -
             advance=advance,
         )
     facts = {**_facts(queries, gallery), "pair_precision": wanted.precision}
+    # by the estimate, as an evaluation that goes on has scored most of them earlier
+    pair_seconds = expected.seconds / max(1, expected.pairs)
     if len(queries) == len(gallery) == len(rows):
-        return Scored(MatrixSpace(distance_matrix(scores)), facts)
+        return Scored(MatrixSpace(distance_matrix(scores)), facts, pair_seconds)
     places = np.arange(len(rows))
-    return Scored(ScoreSource(scores, places[: len(queries)], places[len(queries) :]), facts)
+    source = ScoreSource(scores, places[: len(queries)], places[len(queries) :])
+    return Scored(source, facts, pair_seconds)
 
 
 def _facts(queries: IntArray, gallery: IntArray) -> dict[str, Any]:

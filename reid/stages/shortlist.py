@@ -1,6 +1,8 @@
 """Stage `shortlist@<name>`: one run chooses images, another one looks at these again."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -80,7 +82,26 @@ def _evaluate(
         "shortlist_by": entry.by,
         "shortlist_model_digest": chosen.card.get("model_digest"),
         "shortlist_count": entry.count,
+        "cost": _joined_cost(*(store.card.get("cost", {}) for store in stores)),
     }
     settings = EvaluationSettings(rerank=None, max_rank=study.evaluation.max_rank, pairs=False)
     named = replace(protocol, name=f"{protocol.name}_shortlist{entry.count}")
     return evaluate(matched, named, settings, progress, Scored(shortlist, facts))
+
+
+def _joined_cost(matcher: Mapping[str, Any], chooser: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what both models cost together, as far as it is known of both.
+
+    An image is embedded by one after the other; training, weights and features add up.
+    """
+    sums = ("parameters", "flops_per_image", "feature_bytes", "training_seconds")
+    cost = {
+        name: matcher[name] + chooser[name]
+        for name in sums
+        if matcher.get(name) is not None and chooser.get(name) is not None
+    }
+    speeds = [speed for one in (matcher, chooser) if (speed := one.get("images_per_second"))]
+    if len(speeds) == 2:
+        cost["images_per_second"] = round(1 / sum(1 / speed for speed in speeds), 1)
+    without = {part for one in (matcher, chooser) for part in one.get("flops_without", ())}
+    return {**cost, "flops_without": sorted(without)}

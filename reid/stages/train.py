@@ -53,7 +53,7 @@ def train_run(name: str) -> None:
         table = _training_table(study, run, recipe, manifest)
         labels = [int(label) for label in manifest.train["label"]]
         sink = EpochSink(tracked, HEADING)
-        history = fit(network, recipe, table, labels, study.seed, checkpoints, sink)
+        trained = fit(network, recipe, table, labels, study.seed, checkpoints, sink)
         card = model_card(
             run=name,
             study=study.study,
@@ -65,10 +65,13 @@ def train_run(name: str) -> None:
             parent=parent,
             mlflow_run_id=tracked.run_id,
             backends={part: choice.name for part, choice in backends.items()},
+            training_seconds=trained.seconds,
         )
         with whole_folder(model_folder(study.study, name)) as folder:
             save_model(folder, network, recipe, card)
-            write_history(folder, history, f"{name} ({recipe.method}) trained on {run.train}")
+            write_history(
+                folder, trained.history, f"{name} ({recipe.method}) trained on {run.train}"
+            )
         log_outcome(tracked, model_folder(study.study, name))
     shutil.rmtree(checkpoints)
 

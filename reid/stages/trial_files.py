@@ -52,6 +52,7 @@ def averaged(evaluations: Sequence[Evaluation]) -> Evaluation:
         nearest={},
         card=card,
         breakdown=Breakdown(),
+        answers={},
     )
 
 

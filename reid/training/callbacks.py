@@ -1,5 +1,6 @@
 """What happens at the end of every epoch: record, report, checkpoint."""
 
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -24,12 +25,16 @@ class MetricSink(Protocol):
 class History(Callback):
     """Keep the epoch means of all losses, and the learning rate; they survive a resume.
 
+    So do the `seconds` that all epochs took together; of an epoch that was stopped nothing is left,
+    its time neither.
+
     Args:
         rate: Returns the learning rate of now, without the factors of single parameters.
     """
 
     def __init__(self, sink: MetricSink, rate: Callable[[], float]) -> None:
         self.rows: list[dict[str, float]] = []
+        self.seconds = 0.0
         self._sink, self._rate = sink, rate
         self._started = time.monotonic()
 
@@ -44,15 +49,18 @@ class History(Callback):
         row = {"learning_rate": self._rate(), **losses}
         self.rows.append({"epoch": float(epoch), **row})
         seconds = time.monotonic() - self._started
+        self.seconds += seconds
         self._sink.log_epoch(epoch, {**row, "epoch_seconds": seconds})
 
     @override
     def state_dict(self) -> dict[str, Any]:
-        return {"rows": self.rows}
+        return {"rows": self.rows, "seconds": self.seconds}
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.rows = list(state_dict["rows"])
+        # checkpoints once had none: what such a training took in all is not known
+        self.seconds = float(state_dict.get("seconds", math.nan))
 
 
 class AdaptiveEnd(Callback):

@@ -1,8 +1,10 @@
 """Train a network: Lightning's loop with our sampler, schedule and checkpoints."""
 
 import logging
+import math
 import sys
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 from lightning import Trainer
@@ -25,6 +27,19 @@ from reid.training.learner import Learner
 from reid.training.precision import require_precision, trainer_precision
 
 
+@dataclass(frozen=True)
+class Trained:
+    """What a training leaves beside the weights.
+
+    Args:
+        history: One row per epoch: epoch, learning rate, mean of every loss.
+        seconds: Of all epochs, those before a resume included; None where that is not known.
+    """
+
+    history: list[dict[str, float]]
+    seconds: float | None
+
+
 def fit(
     network: EmbeddingNetwork,
     recipe: Recipe,
@@ -33,15 +48,12 @@ def fit(
     seed: int,
     checkpoints: Path,
     sink: MetricSink,
-) -> list[dict[str, float]]:
+) -> Trained:
     """Train `network` in place, resuming from `checkpoints` if a run was stopped there.
 
     Args:
         labels: Class of every image of `table`.
         checkpoints: Folder that belongs to exactly these parameters and data.
-
-    Returns:
-        One row per epoch: epoch, learning rate, mean of every loss.
 
     Raises:
         ParamsError: fp16 without a GPU.
@@ -63,7 +75,7 @@ def fit(
         ckpt_path=last if last.exists() else None,
         weights_only=True,
     )
-    return history.rows
+    return Trained(history.rows, None if math.isnan(history.seconds) else history.seconds)
 
 
 def make_trainer(

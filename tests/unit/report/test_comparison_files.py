@@ -1,6 +1,7 @@
 import csv
 import re
 from collections.abc import Callable
+from functools import partial
 from html.parser import HTMLParser
 from io import StringIO
 from pathlib import Path
@@ -15,6 +16,7 @@ from reid.retrieval.result import Result
 
 Make = Callable[..., Result]
 RERANK = "rerank_k20_6_0.3"
+Write = Callable[[Path, str, tuple[ComparedRuns, ...]], None]
 
 
 class Cells(HTMLParser):
@@ -28,9 +30,12 @@ class Cells(HTMLParser):
     def handle_starttag(self, tag: str, attrs: object) -> None:
         if tag == "tr":
             self.rows.append([])
-        self.open = tag in ("td", "th")
-        if self.open:
+        if tag in ("td", "th"):
+            self.open = True
             self.rows[-1].append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self.open = self.open and tag not in ("td", "th")
 
     def handle_data(self, data: str) -> None:
         if self.open:
@@ -47,35 +52,48 @@ def tables(make_result: Make) -> tuple[ComparedRuns, ...]:
 
 
 @pytest.fixture
-def written(tables: tuple[ComparedRuns, ...], tmp_path: Path) -> Path:
-    write_comparison(tmp_path, "demo", tables)
+def write(read_image: Callable[[str, str], bytes]) -> Write:
+    return partial(write_comparison, read_image=read_image, mlflow="http://127.0.0.1:5000")
+
+
+@pytest.fixture
+def written(tables: tuple[ComparedRuns, ...], write: Write, tmp_path: Path) -> Path:
+    write(tmp_path, "demo", tables)
     return tmp_path
 
 
 def test_the_page_is_complete_and_ordered(written: Path) -> None:
     page = (written / "comparison.html").read_text()
-    assert not re.search(r"https?:|//|src=|href=|@import|url\(", page.replace("</", "<"))
+    outside = re.findall(r"""(?:src|href)=["'](?!data:|#)([^"']*)""", page)
+    assert set(outside) == {"http://127.0.0.1:5000/#/runs/0123abcd"}
+    rest = re.sub(r"http://127\.0\.0\.1:5000/#/runs/\w+|data:[^\"]+", "", page)
+    assert not re.search(r"https?:|//|@import|url\(", rest)
     cells = Cells()
     cells.feed(page)
-    names = [row[0] for row in cells.rows if row[0] in ("high", "low", "other")]
-    assert names == ["high", "low", "other"]
-    high = next(row for row in cells.rows if row[0] == "high")
-    heads = next(row for row in cells.rows if row[0] == "run")
-    assert len(high) == len(heads)
-    assert heads[2:8] == ["mAP", "R1", "R5", "R10", "mINP", "mAP to best"]
+    scores = [row for row in cells.rows if len(row) > 7 and row[1] == "bot"]
+    assert [row[0] for row in scores] == ["high", "low", "other"]
+    heads = next(row for row in cells.rows if row[:2] == ["run", "method"])
+    assert len(scores[0]) == len(heads)
+    plain = ["mAP", "95 %", "group", "R1", "R5", "R10", "mINP", "mAP to best"]
+    assert heads[2:] == [*plain, "mAP", "R1"]
+    assert (scores[0][4], scores[1][4], scores[0][9]) == ("a", "b", "best")
+    assert RERANK in next(row for row in cells.rows if "plain" in row)
+    heads = next(row for row in cells.rows if row[:2] == ["run", "trained on"])
+    high, low, _ = (row for row in cells.rows if len(row) == len(heads) and "synth" in row)
     assert high[heads.index("camera ids")] == "yes"
     assert high[heads.index("backends")] == "scan: torch"
-    low = next(row for row in cells.rows if row[0] == "low")
     assert low[heads.index("backends")] == "-"
-    assert high[7] == "best"
-    assert RERANK in next(row for row in cells.rows if "plain" in row)
+    assert high[heads.index("MLflow run")] == "0123abcd"
 
 
-def test_names_cannot_break_the_page(make_result: Make, tmp_path: Path) -> None:
-    write_comparison(tmp_path, "demo", compare_results([make_result("<b>&|", 0.5)]))
-    assert "<b>&" not in (tmp_path / "comparison.html").read_text()
+def test_names_cannot_break_the_page(make_result: Make, write: Write, tmp_path: Path) -> None:
+    odd = [make_result('<i>&|"', level, method=f"<u>{level}") for level in (0.5, 0.3)]
+    write(tmp_path, "<s>", compare_results(odd))
+    page = (tmp_path / "comparison.html").read_text()
+    assert not re.search(r"<[ius]>", page)
+    assert "&lt;i&gt;&amp;|&#34;" in page
     lines = (tmp_path / "comparison.md").read_text().splitlines()
-    assert any(line.startswith(r"| <b>&\| |") for line in lines)
+    assert any(line.startswith(r'| <i>&\|" |') for line in lines)
 
 
 def test_markdown_says_why_tables_are_apart(written: Path) -> None:
@@ -84,7 +102,7 @@ def test_markdown_says_why_tables_are_apart(written: Path) -> None:
     assert f"{RERANK} mAP" in text
     assert re.search(r"\| other \| bot \| \d\d\.\d\d ± 1\.23 \|", text)
     widths = {line.count("|") for line in text.splitlines() if line.startswith("|")}
-    assert len(widths) == 1
+    assert len(widths) == 3  # scores, cost, and how each was made, of every test set alike
     assert "- exclusion rule: junk; same person and camera" in text
 
 
@@ -102,18 +120,21 @@ def test_csv_keeps_every_digit(written: Path, tables: tuple[ComparedRuns, ...]) 
     assert (rows[0]["difference"], rows[1]["significant"]) == ("", "True")
     assert low.gap is not None
     assert float(rows[1]["difference_low"]) == low.gap.low
+    assert float(rows[1]["mAP_high"]) == low.interval.high
+    assert (rows[0]["groups"], rows[1]["groups"]) == ("a", "b")
+    assert (rows[0]["parameters"], rows[0]["mlflow_run_id"]) == ("1234567", "0123abcd")
 
 
 def test_writing_twice_gives_the_same_bytes(
-    written: Path, tables: tuple[ComparedRuns, ...], tmp_path: Path
+    written: Path, write: Write, tables: tuple[ComparedRuns, ...], tmp_path: Path
 ) -> None:
-    write_comparison(tmp_path / "again", "demo", tables)
+    write(tmp_path / "again", "demo", tables)
     for name in ("comparison.html", "comparison.md", "comparison.csv"):
         assert (tmp_path / "again" / name).read_bytes() == (written / name).read_bytes()
 
 
-def test_a_study_without_results_is_written_too(tmp_path: Path) -> None:
-    write_comparison(tmp_path, "demo", ())
+def test_a_study_without_results_is_written_too(write: Write, tmp_path: Path) -> None:
+    write(tmp_path, "demo", ())
     assert (tmp_path / "comparison.csv").read_text() == "study\n"
 
 
@@ -141,7 +162,7 @@ def test_the_terminal_marks_what_may_be_luck(make_result: Make) -> None:
 
 
 def test_a_variant_says_what_it_exploits_and_ranks_nothing(
-    make_result: Make, tmp_path: Path
+    make_result: Make, write: Write, tmp_path: Path
 ) -> None:
     variant, said = "rerank_query_only_k20_6_0.3", "exploits that all test queries are known"
     low, high = make_result("low", 0.2), make_result("high", 0.8)
@@ -150,7 +171,7 @@ def test_a_variant_says_what_it_exploits_and_ranks_nothing(
     low.metrics.update({f"synth/market/{variant}/{name}": 0.99 for name in ("mAP", "rank1")})
     tables = compare_results([low, high])
     assert [row.run for row in tables[0].rows] == ["high", "low"]
-    write_comparison(tmp_path, "demo", tables)
+    write(tmp_path, "demo", tables)
     for name in ("comparison.html", "comparison.md"):
         assert f"{variant} {said}. It ranks no run;" in (tmp_path / name).read_text()
     shown = Console(width=200, record=True, file=StringIO())

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from reid.errors import EvaluationError
-from reid.retrieval.bootstrap import interval, paired_bootstrap
+from reid.retrieval.bootstrap import interval, paired_bootstrap, pairwise_bootstrap
 
 GENERATOR = np.random.default_rng(0)
 FIRST = GENERATOR.random(200)
@@ -35,6 +35,26 @@ def test_draws_are_seeded() -> None:
     same = paired_bootstrap(FIRST, second, seed=3, draws=100)
     assert same == paired_bootstrap(FIRST, second, seed=3, draws=100)
     assert same != paired_bootstrap(FIRST, second, seed=4, draws=100)
+
+
+def test_all_pairs_agree_with_the_bootstrap_of_each() -> None:
+    runs = np.stack([FIRST, FIRST[::-1], 0.9 * FIRST + 0.05 * GENERATOR.random(200), FIRST + 0.1])
+    runs[:, 7] = np.nan
+    chances = pairwise_bootstrap(runs, seed=3)
+    np.testing.assert_array_equal(chances, chances.T)
+    np.testing.assert_array_equal(np.diag(chances), 1)
+    for one in range(4):
+        for other in range(one + 1, 4):
+            share = paired_bootstrap(runs[one], runs[other], seed=3).share
+            # counted with the queries as they are
+            assert chances[one, other] == pytest.approx(min(1, (share * 2000 + 2) / 2001))
+
+
+def test_all_pairs_need_the_same_queries() -> None:
+    runs = np.stack([FIRST, FIRST])
+    runs[1, 3] = np.nan
+    with pytest.raises(EvaluationError, match="between 199 and 200 valid queries of 200"):
+        pairwise_bootstrap(runs, seed=0)
 
 
 def test_invalid_queries_are_left_out() -> None:

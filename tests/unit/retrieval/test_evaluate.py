@@ -5,13 +5,22 @@ import pytest
 
 from reid.errors import EvaluationError
 from reid.retrieval.embeddings import Embeddings
-from reid.retrieval.evaluate import PLAIN, Evaluation, EvaluationSettings, evaluate
+from reid.retrieval.evaluate import (
+    PLAIN,
+    Evaluation,
+    EvaluationSettings,
+    Scored,
+    evaluate,
+    known_rows,
+)
+from reid.retrieval.features import FeatureRows
 from reid.retrieval.labels import Labels
 from reid.retrieval.memory import Plan
 from reid.retrieval.metrics import average_precision
 from reid.retrieval.protocols import PROTOCOLS
 from reid.retrieval.ranking import rank_matches
 from reid.retrieval.reranking import RerankParams
+from reid.retrieval.space import FeatureSpace
 
 RERANK = RerankParams(6, 3, 0.3)
 SETTINGS = EvaluationSettings(RERANK)
@@ -94,6 +103,31 @@ def test_nearest_lists_name_rows_of_the_embeddings() -> None:
     assert (toy.roles[shown] == "gallery").all()
     assert (toy.person_ids[shown] != -1).all()
     assert (np.diff(nearest.distances, axis=1) >= 0).all()
+
+
+def test_first_answers_are_the_nearest_of_the_first_trial() -> None:
+    toy = world(junk=True)
+    found = evaluate(toy, PROTOCOLS["market"], SETTINGS)
+    person = dict(zip(toy.paths.tolist(), toy.person_ids.tolist(), strict=True))
+    for setting, answers in found.answers.items():
+        ranks = found.scores[setting].first_match_rank
+        valid = ~np.isnan(ranks)
+        np.testing.assert_array_equal(answers.right[valid], ranks[valid] == 1)
+        for query, path, right in zip(
+            found.query_paths.tolist(), answers.paths.tolist(), answers.right.tolist(), strict=True
+        ):
+            assert (person[path] == person[query]) == right
+    assert set(found.answers) == set(found.scores)
+
+
+def test_the_time_of_a_query_counts_scoring_before() -> None:
+    toy = world()
+    space = FeatureSpace(FeatureRows(toy.features, "toy", True, known_rows(toy)))
+    scored = Scored(space, {"distance": "of a scorer"}, pair_seconds=3.0)
+    made = evaluate(toy, PROTOCOLS["market"], SETTINGS, scored=scored)
+    gallery = made.card["gallery"]
+    assert 3.0 * gallery < made.query_seconds < 3.0 * gallery + 1
+    assert 0 < evaluate(toy, PROTOCOLS["market"], SETTINGS).query_seconds < 1
 
 
 def test_single_gallery_shot_alters_the_curve_and_not_the_precision() -> None:

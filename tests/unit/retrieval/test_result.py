@@ -94,6 +94,10 @@ def test_what_is_saved_comes_back(result: Result, tmp_path: Path) -> None:
         np.testing.assert_array_equal(theirs.paths, mine.paths)
         np.testing.assert_array_equal(theirs.average_precision, mine.average_precision)
         np.testing.assert_array_equal(theirs.first_match_rank, mine.first_match_rank)
+        assert mine.answers is not None
+        assert theirs.answers is not None
+        np.testing.assert_array_equal(theirs.answers.paths, mine.answers.paths)
+        np.testing.assert_array_equal(theirs.answers.right, mine.answers.right)
 
 
 def test_plain_scores_know_the_groups_of_their_queries(tmp_path: Path) -> None:
@@ -136,8 +140,26 @@ def test_files_and_columns(result: Result, tmp_path: Path) -> None:
         "camera",
         "modality",
         "occlusion",
+        "first_answer",
+        "first_answer_right",
     ]
     assert (queries["valid"] == queries["average_precision"].notna()).all()
+
+
+def test_records_without_answers_are_read_too(result: Result, tmp_path: Path) -> None:
+    result.save(tmp_path)
+    file = tmp_path / "queries/bot.parquet"
+    pd.read_parquet(file).drop(columns=["first_answer", "first_answer_right"]).to_parquet(file)
+    read = Result.load(tmp_path, "bot").queries["toy/market", "plain"]
+    assert read.answers is None
+    mine = result.queries["toy/market", "plain"]
+    np.testing.assert_array_equal(read.average_precision, mine.average_precision)
+
+
+def test_answers_of_several_files_are_no_answers(tmp_path: Path) -> None:
+    made = replace(evaluate(toy(), PROTOCOLS["market"]), answers={})
+    Result.of("bot", [made]).save(tmp_path)
+    assert Result.load(tmp_path, "bot").queries["toy/market", "plain"].answers is None
 
 
 def test_saving_again_gives_the_same_bytes(result: Result, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -170,7 +171,11 @@ def test_a_long_scoring_is_refused_before_it_begins(embedded: Embeddings) -> Non
 
 
 def test_a_shortlist_is_scored_under_a_name_of_its_own(embedded: Embeddings) -> None:
-    store("transreid", 5, {"model_digest": "cd"})
+    cost = {"parameters": 30, "images_per_second": 20.0, "flops_without": ["scan"]}
+    store("transreid", 5, {"model_digest": "cd", "cost": cost})
+    matcher = {"parameters": 12, "images_per_second": 20.0, "feature_bytes": 8}
+    stem = embeddings_folder("smoke", RUN) / WORLD
+    replace(embedded, card={**embedded.card, "cost": matcher}).save(stem)
     evaluate_shortlist("transmatcher_shortlist")
     folder = results_folder("smoke")
     metrics = json.loads((folder / "transmatcher_shortlist.json").read_text())
@@ -179,6 +184,10 @@ def test_a_shortlist_is_scored_under_a_name_of_its_own(embedded: Embeddings) -> 
     card = cards[f"{WORLD}/market_shortlist5"]
     assert card["distance"] == "1 - sigmoid(pair score / 10) for the first 5 by transreid"
     assert card["shortlist_model_digest"] == "cd"
+    assert card["cost"].pop("seconds_per_query") > 0
+    # what is known of one alone is not known of both
+    together = {"parameters": 42, "images_per_second": 10.0, "flops_without": ["scan"]}
+    assert card["cost"] == together
 
 
 def test_a_shortlist_by_other_images_is_refused(embedded: Embeddings) -> None:

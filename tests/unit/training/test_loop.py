@@ -49,10 +49,12 @@ class Small(EmbeddingNetwork):
 class Sink:
     def __init__(self) -> None:
         self.epochs: list[int] = []
+        self.seconds: list[float] = []
 
     def log_epoch(self, epoch: int, metrics: dict[str, float]) -> None:
         assert {"loss", "identity", "learning_rate", "epoch_seconds"} <= set(metrics)
         self.epochs.append(epoch)
+        self.seconds.append(metrics["epoch_seconds"])
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +108,9 @@ def test_a_stopped_run_resumes_to_the_same_bits(
 ) -> None:
     chosen = recipe(schedule={"epochs": 4, **schedule})
     whole, sink = Small(), Sink()
-    history = fit(whole, chosen, table, LABELS, 7, tmp_path / "whole", sink)
+    trained = fit(whole, chosen, table, LABELS, 7, tmp_path / "whole", sink)
+    history = trained.history
+    assert trained.seconds == pytest.approx(sum(sink.seconds))
     assert sink.epochs == [1, 2, 3, 4]
     assert [row["epoch"] for row in history] == [1, 2, 3, 4]
 
@@ -117,7 +121,12 @@ def test_a_stopped_run_resumes_to_the_same_bits(
     assert sink.epochs == [1, 2]
 
     resumed = Small()
-    again = fit(resumed, chosen, table, LABELS, 7, tmp_path / "stopped", sink)
+    trained = fit(resumed, chosen, table, LABELS, 7, tmp_path / "stopped", sink)
+    again = trained.history
+    assert trained.seconds == pytest.approx(sum(sink.seconds))
+    # nothing is left to train: what was trained before still counts
+    finished = fit(Small(), chosen, table, LABELS, 7, tmp_path / "stopped", sink)
+    assert finished == trained
     assert sink.epochs == [1, 2, 3, 4]
     assert again == history
     assert same(weights(resumed), weights(whole))
@@ -135,7 +144,7 @@ def test_the_seed_decides_the_weights(table: ImageTable, tmp_path: Path) -> None
 
 def test_bf16_trains(table: ImageTable, tmp_path: Path) -> None:
     network = Small()
-    history = fit(network, recipe(precision="bf16"), table, LABELS, 1, tmp_path, Sink())
+    history = fit(network, recipe(precision="bf16"), table, LABELS, 1, tmp_path, Sink()).history
     assert all(torch.isfinite(value).all() for value in network.state_dict().values())
     assert history[-1]["loss"] < history[0]["loss"] * 2
 
@@ -147,7 +156,7 @@ def test_the_rate_warms_up_by_batches_and_falls_by_epochs(
     # four people with five images each are one batch
     sampler = {"identities": 4, "images": 5}
     chosen = recipe(schedule=by_batch | {"epochs": 8}, sampler=sampler)
-    history = fit(Small(), chosen, table, LABELS, 7, tmp_path, Sink())
+    history = fit(Small(), chosen, table, LABELS, 7, tmp_path, Sink()).history
     shares = [0.01, 0.208, 0.406, 0.604, 0.802, 1.0, 0.5005, 0.001]
     assert [row["learning_rate"] for row in history] == pytest.approx([0.05 * s for s in shares])
 
@@ -211,7 +220,7 @@ def test_a_stopped_run_with_the_graph_sampler_resumes_to_the_same_bits(
     sampler = {"name": "graph", "identities": 3, "images": 3, "max_classes": max_classes}
     chosen = recipe(sampler=sampler)
     whole = kind()
-    history = fit(whole, chosen, table, LABELS, 7, tmp_path / "whole", Sink())
+    history = fit(whole, chosen, table, LABELS, 7, tmp_path / "whole", Sink()).history
     per_epoch = max_classes or 4
     assert whole.steps == 4 * per_epoch
 
@@ -219,7 +228,7 @@ def test_a_stopped_run_with_the_graph_sampler_resumes_to_the_same_bits(
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         fit(stopped, chosen, table, LABELS, 7, tmp_path / "stopped", Sink())
     resumed = kind()
-    assert fit(resumed, chosen, table, LABELS, 7, tmp_path / "stopped", Sink()) == history
+    assert fit(resumed, chosen, table, LABELS, 7, tmp_path / "stopped", Sink()).history == history
     assert resumed.steps == 2 * per_epoch
     assert same(weights(resumed), weights(whole))
 
@@ -309,7 +318,7 @@ def test_the_history_shows_the_rate_without_factors(
         chosen = recipe(
             sampler={"identities": 4, "images": 5}, optimiser=optimiser, schedule=schedule
         )
-        history = fit(Scored(), chosen, table, LABELS, 7, tmp_path / str(factor), Sink())
+        history = fit(Scored(), chosen, table, LABELS, 7, tmp_path / str(factor), Sink()).history
         rates.append([row["learning_rate"] for row in history])
     assert rates[0] == rates[1]
     assert max(rates[0]) > 0.02
@@ -336,7 +345,7 @@ def test_an_adaptive_run_ends_early_wherever_it_was_stopped(
     )
     script = {1: 9.0, 2: 1.0, 3: 0.8, 4: 0.6, 5: 0.1, 6: 0.01}
     whole = Scripted(script)
-    history = fit(whole, chosen, table, LABELS, 7, tmp_path / "whole", Sink())
+    history = fit(whole, chosen, table, LABELS, 7, tmp_path / "whole", Sink()).history
     assert [row["epoch"] for row in history] == list(script)
     assert [row["loss"] for row in history] == pytest.approx(list(script.values()))
     assert [row["learning_rate"] for row in history] == pytest.approx([0.05] * 4 + [0.005] * 2)
@@ -346,9 +355,9 @@ def test_an_adaptive_run_ends_early_wherever_it_was_stopped(
         with pytest.raises((KeyboardInterrupt, SystemExit)):
             fit(Scripted(script, stop_at=done + 1), chosen, table, LABELS, 7, folder, Sink())
         resumed = Scripted({epoch: loss for epoch, loss in script.items() if epoch > done})
-        assert fit(resumed, chosen, table, LABELS, 7, folder, Sink()) == history
+        assert fit(resumed, chosen, table, LABELS, 7, folder, Sink()).history == history
         assert same(weights(resumed), weights(whole))
 
     again = Scripted({})
-    assert fit(again, chosen, table, LABELS, 7, tmp_path / "whole", Sink()) == history
+    assert fit(again, chosen, table, LABELS, 7, tmp_path / "whole", Sink()).history == history
     assert same(weights(again), weights(whole))
