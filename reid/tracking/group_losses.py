@@ -42,9 +42,11 @@ def group_losses(
     """
     mine, its = (result.queries[test, PLAIN] for result in (first, second))
     yield from _query_groups(mine, its, seed, queries)
-    tables = [result.breakdowns[test].get("camera_pairs") for result in (first, second)]
-    if all(tables):
-        yield from _camera_pairs(tables[0], tables[1], queries)
+    my_pairs, its_pairs = (
+        result.breakdowns[test].get("camera_pairs") for result in (first, second)
+    )
+    if my_pairs and its_pairs:
+        yield from _camera_pairs(my_pairs, its_pairs, queries)
 
 
 def _query_groups(mine: QueryScores, its: QueryScores, seed: int, least: int) -> Iterator[Loss]:
