@@ -94,7 +94,7 @@ def test_another_width(pack: Pack, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(("import", "p.pth", *ARGUMENTS)) == 6
     width = pack.tensors["n.eval_feature"].shape[1]
     assert capsys.readouterr().err == (
-        f"error: weights for features of {width} numbers, and {2 * width} by `model.backbone`; "
-        "expected the same width. Set the backbone of the weights in the recipe.\n"
+        f"error: weights for features of {width} numbers, and {2 * width} by `model`; "
+        "expected the same width. Set backbone and stripes of the weights in the recipe.\n"
     )
     assert not Path("models/m").exists()

@@ -22,7 +22,14 @@ from reid.methods.idkl.modality import (
 )
 from reid.methods.idkl.purifier import Purified, Purifier
 from reid.methods.idkl.recipe import IdklRecipe
-from reid.methods.idkl.terms import Sides, Terms, graph_terms, logit_terms, weighted
+from reid.methods.idkl.terms import (
+    Sides,
+    Terms,
+    contrast_terms,
+    graph_terms,
+    logit_terms,
+    weighted,
+)
 from reid.nn.bn_neck import BNNeck
 from reid.nn.gem import generalised_mean
 from reid.nn.gradient_reversal import reverse_gradient
@@ -52,13 +59,13 @@ class Branch(nn.Module):
     The classifier keeps torch's initial weights, as in the published code.
     """
 
-    def __init__(self, stages: dict[str, nn.Module], channels: int, classes: int) -> None:
+    def __init__(self, stages: dict[str, nn.Module], size: int, classes: int) -> None:
         super().__init__()
         self.stages = nn.Sequential()
         for name, stage in stages.items():
             self.stages.add_module(name, stage)
-        self.neck = BNNeck(channels)
-        self.classifier = nn.Linear(channels, classes, bias=False)
+        self.neck = BNNeck(size)
+        self.classifier = nn.Linear(size, classes, bias=False)
 
 
 class Idkl(EmbeddingNetwork):
@@ -68,14 +75,16 @@ class Idkl(EmbeddingNetwork):
     alone, and at test time nothing else is computed.
 
     Differs from the published code: stages that nobody runs do not exist; the confuser may reverse
-    gradients, as the paper has it; weights of the losses do not depend on the size of a batch.
+    gradients, as the paper has it; weights of the losses do not depend on the size of a batch; maps
+    may be pooled in stripes.
     """
 
     def __init__(self, recipe: IdklRecipe, facts: DataFacts) -> None:
         super().__init__()
         model, loss = recipe.model, recipe.loss
         channels, classes = model.backbone.channels(4), facts.num_classes
-        self.feature_size, self.uses_cameras = channels, False
+        self._stripes, size = model.stripes, channels * model.stripes
+        self.feature_size, self.uses_cameras = size, False
         self.loss_recipe, self._reversal = loss, loss.reversal
         self.front = nn.Sequential()
         for name, part in resnet_parts(model.backbone, "layer2").items():
@@ -83,18 +92,18 @@ class Idkl(EmbeddingNetwork):
         self.shared, self.specific = (
             Branch(
                 resnet_stages(model.backbone, range(3, 5), last_stride=model.last_stride),
-                channels,
+                size,
                 classes,
             )
             for _ in range(2)
         )
         self.purifier = Purifier(channels, model) if model.purifier else None
         judged = loss.weights.purifier and loss.purification == "code"
-        self.certainty = nn.Linear(channels, classes, bias=False) if judged else None
+        self.certainty = nn.Linear(size, classes, bias=False) if judged else None
         width = model.modality_width
         seen, confused = loss.weights.discriminator, loss.confuser != "none"
-        self.discriminator = ModalityClassifier(channels, width) if seen else None
-        self.confuser = ModalityClassifier(channels, width) if confused else None
+        self.discriminator = ModalityClassifier(size, width) if seen else None
+        self.confuser = ModalityClassifier(size, width) if confused else None
 
     def start_epoch(self, done: float) -> None:
         """Set the factor of the reversed gradient."""
@@ -105,31 +114,34 @@ class Idkl(EmbeddingNetwork):
     def embed(self, batch: Batch) -> Tensor:
         """Return the [B, D] features of the shared branch, after its neck."""
         maps = self.shared.stages(self.front(batch.images))
-        return self.shared.neck(generalised_mean(maps))  # type: ignore[no-any-return]
+        return self.shared.neck(self._pool(maps))  # type: ignore[no-any-return]
 
     def branches(self, batch: Batch) -> dict[str, Tensor]:
         """Return the [B, D] features of both branches, after their necks."""
         front = self.front(batch.images)
         maps = self.specific.stages(front)
         purified = maps if self.purifier is None else self.purifier(maps)
-        shared = generalised_mean(self.shared.stages(front))
+        shared = self._pool(self.shared.stages(front))
         return {
             "shared": self.shared.neck(shared),
-            "specific": self.specific.neck(generalised_mean(purified)),
+            "specific": self.specific.neck(self._pool(purified)),
         }
 
     def pooled(self, images: Tensor) -> Pooled:
         """Run both branches on [B, 3, H, W]."""
         front = self.front(images)
-        shared = generalised_mean(self.shared.stages(front))
+        shared = self._pool(self.shared.stages(front))
         maps = self.specific.stages(front)
         if self.purifier is None:
-            return Pooled(shared, generalised_mean(maps), None)
+            return Pooled(shared, self._pool(maps), None)
         recipe = self.loss_recipe
         if not recipe.weights.purifier and recipe.purification == "code":
-            return Pooled(shared, generalised_mean(self.purifier(maps)), None)
+            return Pooled(shared, self._pool(self.purifier(maps)), None)
         parts = self.purifier.parts(maps)
-        return Pooled(shared, generalised_mean(parts.purified), parts)
+        return Pooled(shared, self._pool(parts.purified), parts)
+
+    def _pool(self, maps: Tensor) -> Tensor:
+        return generalised_mean(maps, stripes=self._stripes)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Return the weighted sum as `loss`, and every term without its weight.
@@ -150,11 +162,13 @@ class Idkl(EmbeddingNetwork):
         recipe, labels = self.loss_recipe, batch.labels
         raw = pooled.specific
         if recipe.purification == "paper" and pooled.maps is not None:
-            raw = generalised_mean(pooled.maps.raw)
+            raw = self._pool(pooled.maps.raw)
         shared, specific = self.shared.neck(pooled.shared), self.specific.neck(raw)
         logits = self.shared.classifier(shared), self.specific.classifier(specific)
         terms = self._person_terms("shared", logits[0], pooled.shared, labels)
         terms |= self._person_terms("specific", logits[1], raw, labels)
+        terms |= contrast_terms("shared", shared, batch, recipe)
+        terms |= contrast_terms("specific", specific, batch, recipe)
         modality, right = self._modality_terms(shared, specific, batch.modalities)
         detach = recipe.detach_teacher
         sides = Sides.of(pooled.shared, pooled.specific, spectra, detach)
@@ -180,9 +194,9 @@ class Idkl(EmbeddingNetwork):
             )
         if theirs[1] != own[1]:
             raise CheckpointError(
-                f"weights for features of {theirs[1]} numbers, and {own[1]} by `model.backbone`",
+                f"weights for features of {theirs[1]} numbers, and {own[1]} by `model`",
                 "the same width",
-                "Set the backbone of the weights in the recipe.",
+                "Set backbone and stripes of the weights in the recipe.",
             )
         left_out = _OPTIONAL - {name for name, _ in self.named_children()}
         return {key: value for key, value in state.items() if key.split(".")[0] not in left_out}
@@ -227,7 +241,7 @@ class Idkl(EmbeddingNetwork):
 
     def _purifier_terms(self, pooled: Pooled, maps: Purified, batch: Batch) -> Terms:
         form, labels = self.loss_recipe.purification, batch.labels
-        raw, normed, reduced, enhanced = (generalised_mean(part) for part in maps[:4])
+        raw, normed, reduced, enhanced = (self._pool(part) for part in maps[:4])
         judge = self.specific.classifier if self.certainty is None else self.certainty
         terms = {
             "purifier_certainty": certainty_loss(judge(raw), judge(enhanced), form),

@@ -27,6 +27,8 @@ class ModelRecipe(Params):
     Attributes:
         backbone: Sizes of four stages, or one of the names of the published residual networks.
         last_stride: Stride of the last stage.
+        stripes: Horizontal parts of the map that are pooled apart, so that a feature knows where on
+            a body it saw something; 1 in the paper and its code.
         purifier: Take what the spectrum says out of the specific features; off in an ablation.
         mask: What a mask of the purifier weighs: every cell of a `map` (published code), or
             channels, judged by their mean over the map (`pooled`, the paper).
@@ -36,6 +38,7 @@ class ModelRecipe(Params):
 
     backbone: Backbone = RESNETS["resnet50"]
     last_stride: Literal[1, 2] = 1
+    stripes: int = Field(1, ge=1)
     purifier: bool = True
     mask: Literal["map", "pooled"] = "map"
     mask_reduction: int = Field(16, ge=1)
@@ -71,6 +74,9 @@ class WeightsRecipe(Params):
         logits_across: The same.
         grouped_within: Agreement of logits joined over the people of a batch (published code only).
         grouped_across: The same.
+        contrast_across: Supervised contrast of the necked features of both branches with those of
+            the other spectrum; not in the paper.
+        contrast_within: The same with those of their own spectrum.
     """
 
     identity: float = Field(1.0, ge=0)
@@ -85,6 +91,8 @@ class WeightsRecipe(Params):
     logits_across: float = Field(1.0, ge=0)
     grouped_within: float = Field(0.8, ge=0)
     grouped_across: float = Field(1.0, ge=0)
+    contrast_across: float = Field(0.0, ge=0)
+    contrast_within: float = Field(0.0, ge=0)
 
 
 class LossRecipe(Params):
@@ -105,6 +113,7 @@ class LossRecipe(Params):
             features both tell the person.
         alignment: Form of the agreement of distances and logits: `code`, or `paper`.
         detach_teacher: The specific branch is not drawn towards the shared one.
+        temperature: Of the contrast.
         weights: Of the losses.
     """
 
@@ -117,6 +126,7 @@ class LossRecipe(Params):
     purification: Form = "code"
     alignment: Form = "code"
     detach_teacher: bool = False
+    temperature: float = Field(0.1, gt=0)
     weights: WeightsRecipe = WeightsRecipe.model_validate({})
 
     @model_validator(mode="after")

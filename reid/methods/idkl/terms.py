@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from reid.data.images import Batch
+from reid.losses.cross_modal_contrast import cross_modal_contrast
 from reid.losses.graph_alignment import graph_alignment, half_of_each, paper_graph_alignment
 from reid.losses.logit_alignment import divergence, joined_over_people, symmetric_divergence
 from reid.methods.idkl.modality import Spectra
@@ -34,6 +36,10 @@ WEIGHT_OF_TERM = {
     "grouped_visible": "grouped_within",
     "grouped_infrared": "grouped_within",
     "grouped_across": "grouped_across",
+    "contrast_across_shared": "contrast_across",
+    "contrast_across_specific": "contrast_across",
+    "contrast_within_shared": "contrast_within",
+    "contrast_within_specific": "contrast_within",
 }
 """Name of the weight in the recipe by which each term is multiplied."""
 
@@ -100,6 +106,18 @@ def logit_terms(logits: Sides, images: int, recipe: LossRecipe) -> Terms:
         if across:
             terms[f"{name}_across"] = align(a, b)
     return terms
+
+
+def contrast_terms(branch: str, necked: Tensor, batch: Batch, recipe: LossRecipe) -> Terms:
+    """Contrast the features [B, D] of a branch with those of either spectrum."""
+    weights = recipe.weights
+    if not weights.contrast_across and not weights.contrast_within:
+        return {}
+    across, within = cross_modal_contrast(
+        necked, batch.labels, batch.modalities, recipe.temperature
+    )
+    terms = {f"contrast_across_{branch}": across} if weights.contrast_across else {}
+    return terms | ({f"contrast_within_{branch}": within} if weights.contrast_within else {})
 
 
 def weighted(terms: Terms, recipe: LossRecipe) -> Iterator[Tensor]:

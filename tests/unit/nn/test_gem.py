@@ -28,6 +28,14 @@ def test_between_mean_and_maximum() -> None:
     assert mean < float(generalised_mean(maps)) < float(generalised_mean(maps, 9)) < largest
 
 
+def test_stripes_are_pooled_each_for_itself() -> None:
+    maps = torch.randn(2, 3, 6, 2)
+    found = generalised_mean(maps, stripes=3)
+    parts = [generalised_mean(maps[:, :, top : top + 2]) for top in (0, 2, 4)]
+    assert found.shape == (2, 9)
+    assert torch.allclose(found, torch.stack(parts, dim=2).flatten(1))
+
+
 def test_half_precision_is_left_for_the_powers() -> None:
     """A cube of 50 is more than float16 can hold; in bfloat16 it would lose its digits."""
     maps = torch.full((1, 2, 2, 2), 50.0)

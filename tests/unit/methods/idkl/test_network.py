@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from reid.data.images import Batch
+from reid.losses.cross_modal_contrast import cross_modal_contrast
 from reid.losses.purification import certainty_loss, discrepancy_loss
 from reid.losses.triplet import triplet_loss
 from reid.methods.base import DataFacts
@@ -23,6 +24,8 @@ VARIANTS: list[dict[str, Any]] = [
     {},
     {"model": {"mask": "pooled"}},
     {"model": {"last_stride": 2}},
+    {"model": {"stripes": 2}},
+    {"loss": {"weights": {"contrast_across": 1.0, "contrast_within": 0.5}}},
     {"model": {"purifier": False}, "loss": {"weights": {"purifier": 0}}},
     {"loss": NO_CONFUSER},
     {"loss": {"confuser": "rolled_labels"}},
@@ -63,7 +66,8 @@ def test_every_weight_is_trained(changes: dict[str, Any]) -> None:
 def test_the_embedding_is_the_shared_branch(changes: dict[str, Any]) -> None:
     made, given = settled(**changes), batch()
     rows, branches = made.embed(given), made.branches(given)
-    assert rows.shape == (len(given.labels), made.feature_size) == (12, CHANNELS)
+    stripes = changes.get("model", {}).get("stripes", 1)
+    assert rows.shape == (len(given.labels), made.feature_size) == (12, CHANNELS * stripes)
     assert torch.equal(rows, branches["shared"])
     assert branches.keys() == {"shared", "specific"}
     assert not torch.allclose(rows, branches["specific"])
@@ -77,6 +81,20 @@ def test_embedding_runs_the_shared_branch_alone() -> None:
     made.embed(batch())
     ran = {name for name, count in {**calls, **inner}.items() if count}
     assert ran == {"front", "stages", "neck"}
+
+
+def test_the_contrast_is_of_necked_features_of_both_branches() -> None:
+    changes = {"weights": {"contrast_across": 2.0, "contrast_within": 0.5}, "temperature": 0.3}
+    made, plain, given = settled(loss=changes), settled(), batch()
+    plain.load_state_dict(made.state_dict())
+    found, branches = made.losses(given), made.branches(given)
+    total = plain.losses(given)["loss"]
+    for name, rows in branches.items():
+        expected = cross_modal_contrast(rows, given.labels, given.modalities, 0.3)
+        for kind, weight, term in zip(("across", "within"), (2.0, 0.5), expected, strict=True):
+            torch.testing.assert_close(found[f"contrast_{kind}_{name}"], term)
+            total = total + weight * term
+    torch.testing.assert_close(found["loss"], total)
 
 
 @torch.no_grad()

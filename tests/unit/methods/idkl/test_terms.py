@@ -11,10 +11,12 @@ from reid.methods.idkl.recipe import LossRecipe, WeightsRecipe
 from reid.methods.idkl.terms import WEIGHT_OF_TERM, Sides, graph_terms, logit_terms, weighted
 from tests.unit.methods.idkl.tiny import batch, network
 
+CONTRAST = {"contrast_across": 1.0, "contrast_within": 0.5}  # off by default
 PAPER = {"graph_mixed": 0, "grouped_within": 0, "grouped_across": 0}
 FORMS: list[dict[str, Any]] = [
     {},
     {"purification": "paper"},
+    {"weights": CONTRAST},
     {"alignment": "paper", "weights": PAPER},
 ]
 # what the code of one form has and that of the other lacks
@@ -47,16 +49,17 @@ def test_every_logged_term_has_its_weight(form: dict[str, Any]) -> None:
 
 def test_every_weight_has_terms_and_every_term_occurs() -> None:
     assert set(WEIGHT_OF_TERM.values()) == set(WeightsRecipe.model_fields)
-    assert WEIGHT_OF_TERM.keys() - losses().keys() == PAPER_ONLY
-    assert losses(purification="paper").keys() >= WEIGHT_OF_TERM.keys()
+    assert WEIGHT_OF_TERM.keys() - losses(weights=CONTRAST).keys() == PAPER_ONLY
+    assert losses(purification="paper", weights=CONTRAST).keys() >= WEIGHT_OF_TERM.keys()
 
 
 @pytest.mark.parametrize("weight", WeightsRecipe.model_fields)
 def test_a_weight_of_nought_leaves_its_terms_out(weight: str) -> None:
-    changes: dict[str, Any] = {"purification": "paper", "weights": {weight: 0}}
+    changes: dict[str, Any] = {"purification": "paper", "weights": {**CONTRAST, weight: 0}}
     if weight == "confuser":
         changes["confuser"] = "none"
-    whole, found = losses(purification="paper"), losses(**changes)
+    whole = losses(purification="paper", weights=CONTRAST)
+    found = losses(**changes)
     gone = {name for name, own in WEIGHT_OF_TERM.items() if own == weight}
     judged = {"discriminator": "specific", "confuser": "shared"}
     if weight in judged:
