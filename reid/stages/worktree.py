@@ -180,9 +180,8 @@ def _make(place: Path, project: Path, code: RecordedCode) -> None:
     if code.patch:
         _git(project, "apply", "--whitespace=nowarn", "-", given=code.patch)
     write_whole(project / STUDY_FILE, code.study)
-    (project / LOCK_FILE).unlink(
-        missing_ok=True
-    )  # else DVC would take from its cache what it names
+    # else DVC would take from its cache what it names
+    (project / LOCK_FILE).unlink(missing_ok=True)
     _share_cache(project)
 
 

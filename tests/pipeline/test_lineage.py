@@ -39,14 +39,6 @@ def test_a_pretrained_parent_is_part_of_the_chain(reproduced: Project) -> None:
     assert "data@synth_smoke_pretrain" in stages["pretrain@personvit"]["follows"]
 
 
-def test_without_a_commit_nothing_can_be_reproduced(reproduced: Project) -> None:
-    done = reproduced.run("reid", "reproduce", "bot", check=False)
-    assert done.returncode == 8
-    assert done.stderr.splitlines()[-1].startswith(
-        "error: cannot be reproduced: there was no git commit; expected a record of all the code."
-    )
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_another_clone_comes_to_the_same_bits(tmp_path: Path) -> None:
