@@ -98,14 +98,14 @@ class Outlet:
                 "MLflow: the disk has no room to keep the last %d records of run %s; losses of "
                 "every epoch are in `history.csv` of the model folder",
                 len(self._held),
-                self.key,
+                self.run_id,
             )
         elif self._journal.pending:
             _logger.warning(
                 "MLflow: %d records of run %s wait in %s; the next stage writes them, or "
                 "`reid tracking replay`",
                 self._journal.waiting,
-                self.key,
+                self.run_id,
                 self._journal.folder,
             )
 
@@ -122,7 +122,7 @@ class Outlet:
             _logger.warning(
                 "MLflow: not uploaded for run %s: %s (%s); free the disk and run "
                 "`reid tracking replay`",
-                self.key,
+                self.run_id,
                 _named(operation),
                 reason(error),
             )
@@ -130,7 +130,7 @@ class Outlet:
             _logger.warning(
                 "MLflow is away (%s): run %s is written to %s until it is back",
                 reason(error),
-                self.key,
+                self.run_id,
                 self._journal.folder,
             )
         self._away = True
@@ -152,7 +152,7 @@ class Outlet:
     def _say_back(self) -> None:
         if self._away:
             self._away = False
-            _logger.warning("MLflow is back: run %s is written whole", self.key)
+            _logger.warning("MLflow is back: run %s is written whole", self.run_id)
 
 
 def _named(operation: File | Text | LoggedFiles) -> str:
