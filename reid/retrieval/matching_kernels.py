@@ -14,15 +14,17 @@ def take_maxima(tiles: FloatArray, prior: FloatArray, rows: FloatArray) -> None:
     Args:
         tiles: Similarities [images, >= L, L], a row for each gallery cell.
         prior: Weights [gallery cell, query cell] [L, L].
-        rows: Written: the largest for each query cell, then for each gallery cell [images, 2, L].
+        rows: Written: the largest for each query cell, then for each gallery cell
+            [images, 2, >= L].
     """
     cells = len(prior)
     weighed = np.empty(cells, np.float32)
     bits = weighed.view(np.int32)
     for image in range(len(rows)):
-        rows[image, 0] = -np.inf
+        largest = rows[image, 0, :cells]
+        largest[:] = -np.inf
         for cell in range(cells):
-            _weigh_cell(tiles[image, cell], prior[cell], weighed, rows[image, 0])
+            _weigh_cell(tiles[image, cell], prior[cell], weighed, largest)
             rows[image, 1, cell] = _largest(weighed, bits)
 
 

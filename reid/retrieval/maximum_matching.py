@@ -34,6 +34,8 @@ _LARGEST_GROUP = 32
 _HEAD_ROWS = 256
 # cells; the last place of an image in a product must round as the first
 _ALIGNED = 16
+# numbers that a product sums at a time: where some are left over, rows may round by their place
+_SUMMED = 4
 # bytes
 _CACHE_LINE = 64
 
@@ -81,7 +83,8 @@ class MaximumMatching:
         self.flops = float(
             sum(2 * cells**2 * width + 4 * len(x.head_bias) * (cells + 1) for x in layers)
         )
-        self._heads = [_aligned(layer.head_weight) for layer in layers]
+        padding = [(0, 0), (0, _padded(cells, _SUMMED) - cells)]
+        self._heads = [_aligned(np.pad(layer.head_weight, padding)) for layer in layers]
 
     def scores(self, queries: FloatArray, gallery: FloatArray) -> FloatArray:
         """Return the scores [Q, G] of rows [Q, F] and [G, F]; larger means more alike.
@@ -125,7 +128,7 @@ class MaximumMatching:
         group = room.group
         totals = np.zeros(len(room.rows) // 2)
         for number, layer in enumerate(self.layers):
-            pairs = iter(room.rows.numpy().reshape(-1, group, 2, self.shape[1]))
+            pairs = iter(room.rows.numpy().reshape(-1, group, 2, room.rows.shape[1]))
             for start in task.groups:
                 room.load_group(gallery[start : start + group, number])
                 for query in range(task.first, task.last(start, group)):
@@ -189,19 +192,19 @@ class _Room:
         precision: Of the similarities.
 
     Attributes:
-        rows: Maxima of the pairs of a task [_HEAD_ROWS, L].
+        rows: Maxima of the pairs of a task, then zeros [_HEAD_ROWS, >= L].
         hidden: First product of the head [_HEAD_ROWS, H].
     """
 
     def __init__(
         self, group: int, cells: int, width: int, hidden: int, precision: PairPrecision
     ) -> None:
-        padded = -(-cells // _ALIGNED) * _ALIGNED
+        padded = _padded(cells, _ALIGNED)
         self.group = group
-        self.rows = torch.zeros(_HEAD_ROWS, cells)
+        self.rows = torch.zeros(_HEAD_ROWS, _padded(cells, _SUMMED))
         self.hidden = torch.empty(_HEAD_ROWS, hidden)
-        self._gallery = torch.zeros(group, padded, width)
-        self._query = torch.empty(cells, width)
+        self._gallery = torch.zeros(group, padded, _padded(width, _SUMMED))
+        self._query = torch.zeros(cells, _padded(width, _SUMMED))
         self._tiles = torch.empty(group, padded, cells)
         self._rounds = precision == "bf16"
         self._narrow: tuple[Tensor, Tensor, Tensor] | None = None
@@ -212,7 +215,7 @@ class _Room:
     def load_group(self, images: FloatArray) -> None:
         """Copy the cells of some gallery images [n, L, d]; those missing in the group are zeros."""
         room = self._gallery.numpy()
-        room[: len(images), : images.shape[1]] = images
+        room[: len(images), : images.shape[1], : images.shape[2]] = images
         room[len(images) :] = 0
         if self._narrow:
             self._narrow[0].copy_(self._gallery)
@@ -235,9 +238,10 @@ class _Room:
 
     def _placed(self, query: FloatArray) -> Tensor:
         """Return a query at an address from which products always round alike."""
-        if query.flags.writeable and query.ctypes.data % _CACHE_LINE == 0:
+        fits = query.shape == self._query.shape
+        if fits and query.flags.writeable and query.ctypes.data % _CACHE_LINE == 0:
             return torch.from_numpy(query)
-        self._query.numpy()[:] = query
+        self._query.numpy()[:, : query.shape[1]] = query
         return self._query
 
 
@@ -273,6 +277,11 @@ def _over_tasks(work: Callable[[Iterator[_Task]], None], tasks: list[_Task]) -> 
         torch.set_num_threads(threads)
     for job in jobs:
         job.result()
+
+
+def _padded(cells: int, multiple: int) -> int:
+    """Return the next multiple."""
+    return -(-cells // multiple) * multiple
 
 
 def _aligned(matrix: FloatArray) -> Tensor:

@@ -66,7 +66,7 @@ def make_result() -> Callable[..., Result]:
         found = np.array([f"gallery/{run}_{number}.png" for number in range(50)])
         ranks = np.where(right, 1.0, 4.0)
         ranks[7] = np.nan
-        scores = QueryScores(paths, precision, ranks, FirstAnswers(found, right))
+        scores = QueryScores(paths, precision, ranks, answers=FirstAnswers(found, right))
         keys = [(test_set, "plain"), (test_set, RERANK)]
         curves = {key: np.linspace(mean, 1, 20) for key in keys}
         cards = {test_set: {**CARD, **card}}

@@ -14,7 +14,7 @@ from reid.methods.embedding import best_device
 from reid.methods.model_directory import load_model
 from reid.nn.scan.backends import Choice
 from reid.retrieval.embeddings import Embeddings
-from reid.stages import train
+from reid.stages import train, training_run
 from reid.stages.embed import embed_run
 from tests.unit.stages.tiny_manifest import row, write_manifest
 
@@ -76,7 +76,7 @@ def test_train_and_embed_record_the_backends(monkeypatch: pytest.MonkeyPatch) ->
 
     recorder = Recorder()
     monkeypatch.setattr(BagOfTricks, "backends", backends)
-    monkeypatch.setattr(train, "tracked_run", lambda *facts: recorder)
+    monkeypatch.setattr(training_run, "tracked_run", lambda *facts: recorder)
     train.train_run("bot")
     embed_run("bot")
 

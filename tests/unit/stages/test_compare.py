@@ -43,7 +43,9 @@ def save_result(run: str, level: float, **card: Any) -> None:
     answers = np.array([f"{kind}{n}.png" for n, kind in enumerate(names)])
     paths = np.array([f"q{n}.png" for n in range(6)])
     precision = level + np.linspace(0, 0.2, 6)
-    scores = QueryScores(paths, precision, np.where(right, 1.0, 3.0), FirstAnswers(answers, right))
+    scores = QueryScores(
+        paths, precision, np.where(right, 1.0, 3.0), answers=FirstAnswers(answers, right)
+    )
     facts = {
         "protocol": "market",
         "dataset": WORLD,

@@ -22,7 +22,7 @@ from reid.cli import main
 from reid.data.manifest import Manifest
 from reid.methods.idkl.terms import WEIGHT_OF_TERM
 from reid.retrieval.embeddings import Embeddings
-from reid.stages import train
+from reid.stages import training_run
 from reid.stages.feature_store import make_embeddings, rows_to_embed
 from reid.stages.paths import manifest_file
 from tests.unit.methods.idkl.tiny import settings
@@ -48,7 +48,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MagicMock:
     tracked = MagicMock(run_id="id")
     tracked.__enter__.return_value = tracked
     tracked.__exit__.return_value = None
-    monkeypatch.setattr(train, "tracked_run", lambda *_: tracked)
+    monkeypatch.setattr(training_run, "tracked_run", lambda *_: tracked)
     return tracked
 
 

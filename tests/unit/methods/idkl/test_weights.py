@@ -176,7 +176,7 @@ def test_other_sizes_are_named() -> None:
     with pytest.raises(CheckpointError, match="for 395 people, and 3 in the training dataset"):
         network().fit_checkpoint(state | people)
     wide = network(model={"backbone": {"planes": [2, 2, 3, 8]}})
-    with pytest.raises(CheckpointError, match=r"of 16 numbers, and 32 by `model\.backbone`"):
+    with pytest.raises(CheckpointError, match=r"of 16 numbers, and 32 by `model`"):
         wide.fit_checkpoint(state)
 
 
