@@ -101,7 +101,9 @@ def _runs(client: MlflowClient, name: str) -> list[Run]:
 
 
 def test_the_register_stage_mends_a_deleted_store(project: Project) -> None:
-    (before,) = _runs(client := _local(project), "bot")
+    # a copy: this process would go on reading the database of this name when it is deleted
+    shutil.copy(project.folder / "mlruns/mlflow.db", project.folder / "before.db")
+    (before,) = _runs(client := _local(project, "before.db"), "bot")
     kept = _contents(client, before)
     results = {key: value for key, value in before.data.metrics.items() if "/mAP" in key}
     assert results
@@ -163,5 +165,5 @@ def test_a_training_outlives_its_server_and_the_next_stage_writes_it(
     assert "nothing waits" in project.run("reid", "tracking", "status").stdout
 
 
-def _local(project: Project) -> MlflowClient:
-    return MlflowClient(f"sqlite:///{project.folder}/mlruns/mlflow.db")
+def _local(project: Project, database: str = "mlruns/mlflow.db") -> MlflowClient:
+    return MlflowClient(f"sqlite:///{project.folder}/{database}")
