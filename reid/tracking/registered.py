@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +33,21 @@ def read_version(text: str, root: Path = MLRUNS) -> dict[str, Any]:
     client = MlflowClient(uri, uri)
     version = named_version(client, text)
     logged = client.get_logged_model(version.tags[MODEL_ID_TAG])
+    metrics = {metric.key: metric.value for metric in logged.metrics or ()}
+    return version_record(version, read_lineage(version, uri), metrics)
+
+
+def version_record(
+    version: ModelVersion, lineage: Mapping[str, Any], metrics: Mapping[str, float]
+) -> dict[str, Any]:
+    """Put together what is kept of a registered version, without wall-clock time."""
     return {
         "name": version.name,
         "version": int(version.version),
         "run_id": version.run_id,
         "model_id": version.tags[MODEL_ID_TAG],
-        "lineage": read_lineage(version, uri),
-        "metrics": {metric.key: metric.value for metric in logged.metrics or ()},
+        "lineage": dict(lineage),
+        "metrics": dict(sorted(metrics.items())),
     }
 
 

@@ -27,7 +27,7 @@ from reid.tracking.logged_model import (
 )
 from reid.tracking.model_card import Conditions, describe_lineage, render_model_card
 from reid.tracking.provenance import SECTIONS, condensed, identity
-from reid.tracking.registered import read_lineage
+from reid.tracking.registered import read_lineage, version_record
 from reid.tracking.run import TrackedRun, attach_run
 from reid.tracking.store import MLRUNS, open_store, store_lock
 from reid.tracking.stored_evaluation import store_evaluation
@@ -56,11 +56,7 @@ def register_model(
     test set, and the stored copy is loaded and compared with the local model. The whole result is
     stored in its folder `evaluation/`, for `promote`. Registering the same model with the same
     lineage and metrics again returns the version that exists, and stores the result anew.
-
-    For each test, `challenger-<dataset>-<protocol>` is the version with the best plain mAP that is
-    not the champion, among versions measured under the same protocol on the same manifest;
-    `challenger` is that of the first test. A model trained on withdrawn data gets no alias, and
-    nobody becomes champion here.
+    Challengers are named, see `name_challenger`; nobody becomes champion here.
 
     Args:
         folder: Model directory.
@@ -80,9 +76,8 @@ def register_model(
     weights, metrics = sha256(folder / WEIGHTS_FILE), result.metrics
     _require_terms(model.card, intended_use)
     _require_measured(model.card, result, tests, weights)
-    lineage = describe_lineage(
-        model.card, dvc_md5(folder), weights, tests, intended_use, provenance
-    )
+    digests = dvc_md5(folder), weights
+    lineage = describe_lineage(model.card, *digests, tests, intended_use, provenance)
     uri = open_store(root)
     client = MlflowClient(uri, uri)
     name = family_name(model.card.study, model.card.train_dataset)
@@ -99,19 +94,16 @@ def register_model(
         client.set_model_version_tag(name, version.version, FINGERPRINT_TAG, fingerprint)
     else:
         lineage = read_lineage(version, uri)
-    home = next(iter(tests))
-    store_evaluation(client, version, result, home)
+    store_evaluation(client, version, result, next(iter(tests)))
     with store_lock(root):
-        for test, conditions in tests.items():
-            name_challenger(client, name, test, condition(conditions), home=test == home)
-    return {
-        "name": name,
-        "version": int(version.version),
-        "run_id": version.run_id,
-        "model_id": version.tags[MODEL_ID_TAG],
-        "lineage": lineage,
-        "metrics": dict(sorted(metrics.items())),
-    }
+        _name_challengers(client, name, tests)
+    return version_record(version, lineage, metrics)
+
+
+def _name_challengers(client: MlflowClient, name: str, tests: Mapping[str, Conditions]) -> None:
+    home = next(iter(tests))
+    for test, conditions in tests.items():
+        name_challenger(client, name, test, condition(conditions), home=test == home)
 
 
 def _require_terms(card: ModelCard, intended_use: str) -> None:
