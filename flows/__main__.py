@@ -20,6 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--study", help="activate this study first")
     parser.add_argument("--runs", nargs="+", metavar="RUN", help="only these runs")
     parser.add_argument("--force", action="store_true", help="run even if nothing changed")
+    parser.add_argument("--share", action="store_true", help="results by way of DVC's remote")
     given = parser.parse_args(arguments)
     try:
         # where prefect.toml is looked for
@@ -30,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
         if given.flow not in FLOWS:
             parser.error(f"no flow '{given.flow}'; expected one of {', '.join(FLOWS)}")
         require_server()
-        FLOWS[given.flow](study=given.study, runs=given.runs, force=given.force)
+        FLOWS[given.flow](study=given.study, runs=given.runs, force=given.force, share=given.share)
     except ReidError as error:
         sys.stderr.write(f"Error: {error}\n")
         return error.exit_code

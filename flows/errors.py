@@ -30,3 +30,19 @@ class StageError(FlowError):
 
 class StageBusyError(StageError):
     """Another process holds DVC's lock, or runs a stage that shares files with this one."""
+
+
+class StageKilledError(StageError):
+    """A signal ended the command of a stage, which nobody here had sent: memory ran out, say."""
+
+
+class StageTimeoutError(FlowError):
+    """The command of a stage was ended since it took too long."""
+
+    def __init__(self, title: str, hours: float) -> None:
+        super().__init__(
+            f"{title} was ended after {hours:g} h",
+            "an end by itself within that time",
+            "Give its kind more `hours` in params/machines.yaml and start the flow again; "
+            "a training goes on where it was.",
+        )

@@ -1,16 +1,8 @@
-"""The stages of `dvc.yaml`, read from DVC: names, dependencies, selections, and what is stale."""
+"""The stages of `dvc.yaml`: their names, what they depend on, and selections of them."""
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-
-import networkx as nx
-from dvc.exceptions import DvcException
-from dvc.lock import LockError
-from dvc.repo import Repo, lock_repo
-from dvc.stage import PipelineStage
 
 from flows.errors import FlowError
 
@@ -103,57 +95,3 @@ def kind_of(name: str) -> str:
 def instance_of(name: str) -> str:
     """Return the part of a stage name after the `@`: `bot` of `train@bot`, else the empty text."""
     return name.partition("@")[2]
-
-
-def read_graph(project: Path) -> StageGraph:
-    """Read the named stages of a project from DVC.
-
-    Raises:
-        FlowError: DVC cannot read the project.
-    """
-    with _dvc(project) as repo:
-        graph = repo.index.graph
-        # nodes without a name are .dvc files of data: they are never run
-        stages = {stage.name: stage for stage in graph if getattr(stage, "name", None)}
-        edges = {
-            name: sorted({d.name for d in graph.successors(stage) if getattr(d, "name", None)})
-            for name, stage in stages.items()
-        }
-    # by name where the graph leaves the order open, so that every walk is the same
-    order: Iterator[str] = nx.lexicographical_topological_sort(nx.DiGraph(edges).reverse())
-    return StageGraph({name: tuple(edges[name]) for name in order})
-
-
-def stale_stages(graph: StageGraph, project: Path) -> set[str]:
-    """Return the stages that DVC would run, or might run because one upstream of them will.
-
-    In this process and once for the whole graph. A stage below a stale one may turn out to be
-    unchanged, which only `dvc repro` can tell once its inputs are there.
-
-    Raises:
-        FlowError: DVC cannot read the project.
-    """
-    with _dvc(project) as repo, lock_repo(repo):
-        stages = [s for s in repo.index.stages if getattr(s, "name", None) in graph.dependencies]
-        return graph.with_downstream(stage.name for stage in stages if _changed(stage))
-
-
-def _changed(stage: PipelineStage) -> bool:
-    try:
-        return bool(stage.status())
-    except LockError:
-        # another process runs it or writes what it reads: the task will wait its turn
-        return True
-
-
-@contextmanager
-def _dvc(project: Path) -> Iterator[Repo]:
-    try:
-        with Repo(str(project), _wait_for_lock=True) as repo:
-            yield repo
-    except DvcException as error:
-        raise FlowError(
-            f"DVC cannot read the graph: {' '.join(str(error).split())}",
-            f"a valid dvc.yaml in {project}",
-            "Mend what DVC names; `dvc dag` shows whether it can read the graph.",
-        ) from None

@@ -9,8 +9,11 @@ from prefect.futures import PrefectFuture
 from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from flows.walker import STAGES_AT_ONCE, walk
+from flows.walker import walk
 from reid.errors import ReidError
+
+# how much runs at once is decided by the slots of the machine, not here
+THREADS = 64
 
 
 def stage_flow(name: str, description: str, kinds: Sequence[str] = ()) -> Flow[..., State[None]]:
@@ -23,16 +26,19 @@ def stage_flow(name: str, description: str, kinds: Sequence[str] = ()) -> Flow[.
     """
 
     def stages(
-        study: str | None = None, runs: list[str] | None = None, force: bool = False
+        study: str | None = None,
+        runs: list[str] | None = None,
+        force: bool = False,
+        share: bool = False,
     ) -> State[None]:
         try:
-            walk(kinds, study, runs, force)
+            walk(kinds, study, runs, force, share)
         except ReidError as error:
             # returned, not raised: the message says all, a traceback would bury it
             return Failed(message=str(error), data=error)
         return Completed()
 
-    threads = ThreadPoolTaskRunner[Any](max_workers=STAGES_AT_ONCE)
+    threads = ThreadPoolTaskRunner[Any](max_workers=THREADS)
     runner = cast(TaskRunner[PrefectFuture[Any]], threads)
     return flow(name=name, description=description, task_runner=runner)(stages)
 

@@ -50,18 +50,35 @@ class ProcessGroups:
             for process in self._running:
                 _end(process)
 
-    def run(self, command: Sequence[str], on_line: Callable[[str], None]) -> int:
+    def run(
+        self, command: Sequence[str], on_line: Callable[[str], None], seconds: float | None = None
+    ) -> int:
         """Run `command`, hand over its output line by line while it runs, return its exit status.
+
+        Args:
+            command: Program and arguments.
+            on_line: Called with every line.
+            seconds: After how many its group is ended; None lets it run.
 
         Raises:
             FlowError: The context has been left.
+            TimeoutError: It was ended after `seconds`.
         """
         process = self._start(command)
+        expired = threading.Event()
+        limit = threading.Timer(seconds or 0, _expire, [process, expired])
+        limit.daemon = True
+        if seconds is not None:
+            limit.start()
         try:
             for line in _lines(process):
                 on_line(line)
-            return process.wait()
+            code = process.wait()
+            if expired.is_set():
+                raise TimeoutError
+            return code
         finally:
+            limit.cancel()
             _end(process)
             process.wait()
             _kill_group(process)
@@ -85,6 +102,11 @@ class ProcessGroups:
             )
             self._running.add(process)
         return process
+
+
+def _expire(process: subprocess.Popen[bytes], expired: threading.Event) -> None:
+    expired.set()
+    _end(process)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -1,28 +1,32 @@
 """The walk over the DVC graph that every flow is: stages as tasks, as soon as they can run."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
-from typing import Any, cast
-from uuid import UUID
+from queue import Empty, SimpleQueue
+from typing import Any
 
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
-from prefect.settings import get_current_settings
 
+from flows.dvc_project import open_project
 from flows.environment import project_root
 from flows.errors import FlowError, StageError
-from flows.graph import StageGraph, read_graph, stale_stages
+from flows.flow_runs import LiveFlowRun, settle_dead_runs
+from flows.graph import StageGraph, kind_of
+from flows.machines import Machine, load_machine
 from flows.processes import ProcessGroups
+from flows.progress import Progress
+from flows.slots import Slots
 from flows.stages import activate_study, run_stage
 from flows.study import ActiveStudy
 from flows.summary import StageOutcome, publish_summary
 
-# one, since a training takes all cores; PREFECT_TASKS_RUNNER_THREAD_POOL_MAX_WORKERS says more
-STAGES_AT_ONCE = get_current_settings().tasks.runner.thread_pool_max_workers or 1
+# how soon a slot is asked for again that another flow has
+ASK_AGAIN_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -33,14 +37,22 @@ class Plan:
         graph: The stages to show, each after its dependencies.
         stale: Those that DVC might have to run, the forced ones among them.
         forced: Those that run even if nothing changed.
+        machine: Where.
     """
 
     graph: StageGraph
     stale: set[str]
     forced: set[str]
+    machine: Machine
 
 
-def walk(kinds: Sequence[str], study: str | None, runs: Sequence[str] | None, force: bool) -> None:
+def walk(
+    kinds: Sequence[str],
+    study: str | None = None,
+    runs: Sequence[str] | None = None,
+    force: bool = False,
+    share: bool = False,
+) -> None:
     """Run the stages of some kinds and all that they depend on, inside the current flow run.
 
     A failed stage stops those below it; the others go on.
@@ -51,27 +63,48 @@ def walk(kinds: Sequence[str], study: str | None, runs: Sequence[str] | None, fo
         runs: Only for these runs; None means all.
         force: Run the stages of these kinds even if nothing changed; what they depend on runs only
             if it is stale.
+        share: Take from DVC's default remote what other machines computed, and give it what this
+            one does.
 
     Raises:
         FlowError: The graph cannot be read, another flow is in the way, or a stage failed.
     """
     project = project_root()
-    with ActiveStudy(project) as active, ProcessGroups(project) as processes:
+    for dead in settle_dead_runs(project):
+        get_run_logger().warning("Flow run %s had died; it is marked as crashed", dead)
+    with (
+        _this_flow_run(project) as flow_run,
+        ActiveStudy(project) as active,
+        ProcessGroups(project) as processes,
+    ):
         if study is not None and not active.is_unchanged(study):
             with active.alone():
                 activate_study(study, processes)
-        graph = read_graph(project)
-        forced = graph.targets(kinds, runs) if force else ()
-        plan = _plan(graph.select(kinds, runs), forced, project)
-        outcomes = _Walk(plan, processes).finish()
+        plan = _plan(project, kinds, runs, force)
+        with Slots(plan.machine, flow_run) as slots:
+            outcomes = _Walk(project, plan, processes, slots, share).finish()
     publish_summary(project, outcomes)
     _raise_failures(outcomes)
 
 
-def _plan(graph: StageGraph, forced: Sequence[str], project: Path) -> Plan:
-    # whatever runs again makes everything below it suspect
-    stale = stale_stages(graph, project) | graph.with_downstream(forced)
-    return Plan(graph, stale, set(forced))
+@contextmanager
+def _this_flow_run(project: Path) -> Iterator[LiveFlowRun]:
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        raise FlowError("no flow run", "a walk inside one", "Call one of the flows.")
+    with LiveFlowRun(project, context.flow_run.id) as flow_run:
+        yield flow_run
+
+
+def _plan(project: Path, kinds: Sequence[str], runs: Sequence[str] | None, force: bool) -> Plan:
+    with open_project(project) as dvc:
+        machine = load_machine(project, {kind_of(name) for name in dvc.graph.names})
+        forced = dvc.graph.targets(kinds, runs) if force else ()
+        graph = dvc.graph.select(kinds, runs)
+        # whatever runs again makes everything below it suspect
+        stale = dvc.stale(graph) | graph.with_downstream(forced)
+    machine.require_slots_for(sorted(stale))
+    return Plan(graph, stale, set(forced), machine)
 
 
 class _Walk:
@@ -81,50 +114,74 @@ class _Walk:
     one starts, leaves no worker idle behind a stage that waits, and nothing queued at a sudden end.
     """
 
-    def __init__(self, plan: Plan, processes: ProcessGroups) -> None:
+    def __init__(
+        self, project: Path, plan: Plan, processes: ProcessGroups, slots: Slots, share: bool
+    ) -> None:
         self._plan = plan
         self._processes = processes
+        self._slots = slots
+        self._share = share
+        at_once = plan.machine.slots.get("cpu", 1)
+        self._progress = Progress(project, plan.graph.names, plan.stale, at_once)
         self._futures: dict[str, PrefectFuture[Any]] = {}
         self._outcomes: dict[str, StageOutcome] = {}
         self._ended: SimpleQueue[str] = SimpleQueue()
+        self._told: set[str] = set()
 
     def finish(self) -> list[StageOutcome]:
         """Run everything and return the outcomes in the order of the graph."""
         logger = get_run_logger()
         names = self._plan.graph.names
         logger.info("%d stages, %d of them may have to run", len(names), len(self._plan.stale))
-        progress = cast(
-            UUID, create_progress_artifact(0.0, key="progress", description="Stages done")
-        )
-        self._submit_ready()
         while len(self._outcomes) < len(names):
-            name = self._ended.get()
+            waiting = self._submit_ready()
+            try:
+                name = self._ended.get(timeout=ASK_AGAIN_SECONDS if waiting else None)
+            except Empty:
+                continue
+            self._slots.give_back(name)
             self._outcomes[name] = outcome = _outcome(name, self._futures[name])
-            done = len(self._outcomes)
-            logger.info("%d of %d stages: %s", done, len(names), outcome)
-            # a row of cached stages ends within a second: only what took time is worth a call
-            if outcome.seconds or done == len(names):
-                update_progress_artifact(progress, 100 * done / len(names))
-            self._submit_ready()
+            logger.info("%d of %d stages: %s", len(self._outcomes), len(names), outcome)
+            self._progress.note(outcome)
         return [self._outcomes[name] for name in names]
 
-    def _submit_ready(self) -> None:
+    def _submit_ready(self) -> bool:
+        """Start what can start; tell whether something waits for slots alone."""
+        waiting = False
         for name, needs in self._plan.graph.dependencies.items():
-            if len(self._futures) - len(self._outcomes) == STAGES_AT_ONCE:
-                return
             if name in self._futures or not self._outcomes.keys() >= set(needs):
                 continue
-            future = run_stage.submit(
-                name,
-                stale=name in self._plan.stale,
-                force=name in self._plan.forced,
-                processes=self._processes,
-                return_state=False,
-                # shown as edges; a failed one leaves this task in state `NotReady`
-                wait_for=[self._futures[need] for need in needs],
-            )
-            self._futures[name] = future
-            future.add_done_callback(partial(self._note_end, name))
+            if name in self._plan.stale and self._may_run(name) and not self._slots.take(name):
+                waiting = True
+                self._tell_once(name)
+                continue
+            self._submit(name, needs)
+        return waiting
+
+    def _tell_once(self, name: str) -> None:
+        idle = len(self._futures) == len(self._outcomes)
+        if idle and name not in self._told:
+            self._told.add(name)
+            get_run_logger().info("%s waits for slots that another flow has", name)
+
+    def _may_run(self, name: str) -> bool:
+        """Whether what a stage needs is there; if not, its task ends before it begins."""
+        return all(self._outcomes[need].done for need in self._plan.graph.dependencies[name])
+
+    def _submit(self, name: str, needs: Sequence[str]) -> None:
+        future = run_stage.submit(
+            name,
+            stale=name in self._plan.stale,
+            force=name in self._plan.forced,
+            share=self._share,
+            hours=self._plan.machine.needs(name).hours,
+            processes=self._processes,
+            return_state=False,
+            # shown as edges; a failed one leaves this task in state `NotReady`
+            wait_for=[self._futures[need] for need in needs],
+        )
+        self._futures[name] = future
+        future.add_done_callback(partial(self._note_end, name))
 
     def _note_end(self, name: str, _future: PrefectFuture[Any]) -> None:
         self._ended.put(name)

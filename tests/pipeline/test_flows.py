@@ -1,6 +1,6 @@
 """The flows on a tiny DVC project, with a real Prefect server, real DVC and real processes."""
 
-import json
+import os
 import re
 import shutil
 import signal
@@ -10,30 +10,27 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-from uuid import UUID
 
 import pytest
-from prefect import Flow
 from prefect.artifacts import Artifact
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import (
-    ArtifactFilter,
-    ArtifactFilterFlowRunId,
-    ArtifactFilterKey,
-    FlowRunFilter,
-    LogFilter,
-)
-from prefect.client.schemas.objects import FlowRun, State, TaskRun
 from prefect.logging.handlers import APILogHandler
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 from prefect.states import Cancelling
-from prefect.task_runners import ThreadPoolTaskRunner
 
 import flows
-from flows import pipelines, walker
+from flows import pipelines
+from flows.flow_runs import settle_dead_runs
 from flows.processes import ProcessGroups
 from flows.stages import run_stage
+from tests.unit.flows.flow_reading import (
+    logged,
+    read_flow_run,
+    run,
+    states,
+    task_runs,
+    waiting,
+)
 from tests.unit.flows.prefect_server import Server
 from tests.unit.flows.tiny_project import TinyProject
 from tests.unit.flows.watching import alive, wait_until
@@ -85,64 +82,6 @@ def project(
     (folder / "ran.txt").unlink()
     monkeypatch.chdir(folder)
     return TinyProject(folder)
-
-
-def run(flow: Flow[..., Any], **parameters: Any) -> tuple[State[Any], dict[str, TaskRun]]:
-    """Run a flow in this process; return its state and its task runs by name."""
-    state = flow(**parameters, return_state=True)
-    assert state.state_details.flow_run_id is not None
-    return state, task_runs(state.state_details.flow_run_id)
-
-
-def task_runs(flow_run: UUID) -> dict[str, TaskRun]:
-    """Return the task runs by name; the server learns of their ends some time after the flow."""
-    found: dict[str, TaskRun] = {}
-
-    def settled() -> bool:
-        with get_client(sync_client=True) as client:
-            tables = client.read_artifacts(
-                artifact_filter=ArtifactFilter(
-                    flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run]),
-                    key=ArtifactFilterKey(any_=["stages"]),
-                )
-            )
-            runs = client.read_task_runs(flow_run_filter=FlowRunFilter(id={"any_": [flow_run]}))
-        found.update({run.name: run for run in runs})
-        shown = {row["stage"] for table in tables for row in json.loads(str(table.data))}
-        return shown <= found.keys() and all(map(has_ended, runs))
-
-    wait_until(settled)
-    return found
-
-
-def has_ended(run: TaskRun) -> bool:
-    return run.state is not None and (run.state.is_final() or run.state.name == "NotReady")
-
-
-def states(runs: dict[str, TaskRun]) -> dict[str, str | None]:
-    return {name: run.state_name for name, run in runs.items()}
-
-
-def read_flow_run(name: str) -> FlowRun:
-    """Return the newest run of the flow `name`."""
-    with get_client(sync_client=True) as client:
-        every = client.read_flow_runs()
-        flow_names = {run.id: client.read_flow(run.flow_id).name for run in every}
-    mine = [run for run in every if flow_names[run.id] == name]
-    return max(mine, key=lambda run: run.created or run.expected_start_time)
-
-
-def logged(flow_run: UUID) -> list[str]:
-    with get_client(sync_client=True) as client:
-        return [
-            log.message for log in client.read_logs(LogFilter(flow_run_id={"any_": [flow_run]}))
-        ]
-
-
-def waiting(project: TinyProject) -> list[int]:
-    """Return the processes of the stage that is in mode `wait`, once they are there."""
-    wait_until((project.folder / "pids").exists)
-    return [int(pid) for pid in (project.folder / "pids").read_text().split()]
 
 
 def test_the_first_run_keeps_the_order_and_the_second_starts_nothing(
@@ -230,13 +169,12 @@ def test_a_failure_stops_what_is_below_and_nothing_else(project: TinyProject) ->
 
 
 def test_stages_run_side_by_side_where_the_user_says_so(
-    project: TinyProject, monkeypatch: pytest.MonkeyPatch
+    project: TinyProject,
 ) -> None:
     project.edit("rate: 10, mode: plain", "rate: 40, mode: meet")
     project.edit("rate: 20, mode: plain", "rate: 50, mode: meet")
-    monkeypatch.setattr(walker, "STAGES_AT_ONCE", 2)
-    threads: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=2)
-    state, runs = run(pipelines.pipeline.with_options(task_runner=threads))
+    (project.folder / "params/machines.yaml").write_text("machines: {default: {cpu: 2}}")
+    state, runs = run(pipelines.pipeline)
     assert state.is_completed()
     assert [run.state_name for run in runs.values()].count("Completed") == 5
     # no result was lost between two writers of dvc.lock
@@ -303,6 +241,67 @@ def test_a_flow_that_is_ended_leaves_no_stage_behind(
     wait_until(lambda: not any(map(alive, pids)))
     # neither did the next stage start in the place of the one that was ended
     assert project.ran == ["train@one", "evaluate@one", "train@two"]
+    assert_settled(project, crashed=end == signal.SIGKILL)
+
+
+def assert_settled(project: TinyProject, crashed: bool) -> None:
+    """Check that the newest pipeline is not shown running, once the next flow has looked."""
+    mine = read_flow_run("pipeline")
+    assert mine.state is not None
+    assert mine.state.is_running() == crashed
+    assert settle_dead_runs(project.folder) == [mine.id] * crashed
+    assert settle_dead_runs(project.folder) == []
+    ended = read_flow_run("pipeline").state
+    assert ended is not None
+    assert ended.is_final()
+    # every task has ended too, or this would wait
+    task_runs(mine.id, whole=False)
+    with get_client(sync_client=True) as client:
+        limits = client.read_global_concurrency_limits()
+    assert [limit.active_slots for limit in limits] == [0] * len(limits)
+
+
+def test_flows_share_the_slots_of_the_machine(server: Server, project: TinyProject) -> None:
+    project.edit("rate: 20, mode: plain", "rate: 30, mode: wait")
+    project.edit("rate: 10", "rate: 40")
+    first = server.start("flows", "train", "--runs", "two", cwd=project.folder)
+    waiting(project)
+    second = server.start("flows", "train", "--runs", "one", cwd=project.folder)
+    line = "train@one waits for slots that another flow has"
+    wait_until(lambda: line in logged(read_flow_run("train").id))
+    assert project.ran == ["train@two"]
+    (project.folder / "go").touch()
+    assert (first.wait(), second.wait()) == (0, 0)
+    assert project.ran == ["train@two", "train@one"]
+
+
+def test_a_stage_that_is_killed_goes_on(
+    project: TinyProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.edit("rate: 20, mode: plain", "rate: 30, mode: wait")
+    monkeypatch.setattr(run_stage, "retry_delay_seconds", 1)
+
+    def kill() -> None:
+        pids = waiting(project)
+        (project.folder / "go").touch()
+        os.kill(pids[0], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    state, runs = run(pipelines.pipeline)
+    killer.join()
+    assert state.is_completed()
+    assert runs["train@two"].run_count == 2
+    assert project.ran == ["train@two", *CHAIN_OF_TWO]
+
+
+def test_a_stage_that_takes_too_long_is_ended(project: TinyProject) -> None:
+    project.edit("rate: 20, mode: plain", "rate: 30, mode: wait")
+    limits = "stages: {train: {hours: 0.0005}}"
+    (project.folder / "params/machines.yaml").write_text(limits)
+    state, runs = run(pipelines.train)
+    assert "stage 'train@two' was ended after 0.0005 h" in str(state.message)
+    assert runs["train@two"].run_count == 1
 
 
 def test_without_a_server_there_is_one_clear_line(project: TinyProject, server: Server) -> None:

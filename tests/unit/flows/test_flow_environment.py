@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flows.environment import DEFAULTS, project_root, stage_environment
-from flows.errors import FlowError, StageBusyError, StageError
+from flows.errors import FlowError, StageError
 
 
 def test_the_project_is_found_from_below(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,18 +63,27 @@ def test_an_error_of_a_stage_carries_its_last_lines() -> None:
     assert "(it wrote nothing)" in str(StageError("stage 'x'", -9, [], 1.0))
 
 
-def test_only_a_lock_is_tried_again() -> None:
+def test_only_a_lock_or_a_kill_is_tried_again() -> None:
     # Prefect takes seconds to import, and only one of the processes that share the tests needs it
     from prefect.client.schemas.objects import TaskRun
     from prefect.states import Failed
 
-    from flows.stages import _was_busy, run_stage
+    from flows.stages import _error_class, _may_go_better, run_stage
+
+    def tried(code: int, line: str) -> bool:
+        error = _error_class(code, ["before", line])("s", code, [line], 1.0)
+        return bool(_may_go_better(run_stage, run, Failed(data=error)))
 
     run = TaskRun(task_key="run_stage", dynamic_key="0")
-    busy, broken = StageBusyError("s", 255, [], 1.0), StageError("s", 255, [], 1.0)
-    assert _was_busy(run_stage, run, Failed(data=busy))
-    assert not _was_busy(run_stage, run, Failed(data=broken))
     assert run_stage.retries == 1
+    assert tried(255, "ERROR: Unable to acquire lock. Most likely another DVC process is running")
+    failed = "ERROR: failed to reproduce 'train@bot': failed to run: reid train bot, exited with"
+    assert tried(255, f"{failed} -9")
+    assert tried(255, f"{failed} 137")
+    assert tried(-9, "")
+    assert tried(137, "")
+    assert not tried(255, f"{failed} 3")
+    assert not tried(1, "")
 
 
 def test_an_outcome_reads_like_a_sentence() -> None:

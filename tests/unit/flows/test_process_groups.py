@@ -54,6 +54,13 @@ def test_lines_arrive_while_the_command_runs(tmp_path: Path) -> None:
     assert lines == ["ready?"]
 
 
+def test_what_takes_too_long_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
+    lines: list[str] = []
+    with ProcessGroups(tmp_path) as groups, pytest.raises(TimeoutError):
+        groups.run(["sh", "-c", NEST], lines.append, seconds=0.5)
+    wait_until(gone([int(pid) for pid in lines[0].split()]))
+
+
 def test_the_programs_beside_the_interpreter_come_first(tmp_path: Path) -> None:
     lines: list[str] = []
     with ProcessGroups(tmp_path) as groups:

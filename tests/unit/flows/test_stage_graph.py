@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flows.dvc_project import open_project
 from flows.errors import FlowError
-from flows.graph import StageGraph, instance_of, kind_of, read_graph, stale_stages
+from flows.graph import StageGraph, instance_of, kind_of
 from tests.unit.flows.tiny_project import TinyProject
 
 GRAPH = StageGraph(
@@ -104,23 +105,24 @@ def test_a_selection_is_closed_and_ordered(names: set[str]) -> None:
 
 
 def test_the_graph_comes_from_dvc(project: TinyProject) -> None:
-    assert read_graph(project.folder).dependencies == {
-        "data@world": (),
-        "train@one": ("data@world",),
-        "evaluate@one": ("train@one",),
-        "train@two": ("data@world",),
-        "evaluate@two": ("train@two",),
-        "compare": ("evaluate@one", "evaluate@two"),
-    }
+    with open_project(project.folder) as dvc:
+        assert dvc.graph.dependencies == {
+            "data@world": (),
+            "train@one": ("data@world",),
+            "evaluate@one": ("train@one",),
+            "train@two": ("data@world",),
+            "evaluate@two": ("train@two",),
+            "compare": ("evaluate@one", "evaluate@two"),
+        }
 
 
 def test_nothing_is_stale_after_a_run_and_a_chain_after_an_edit(project: TinyProject) -> None:
-    graph = read_graph(project.folder)
-    assert stale_stages(graph, project.folder) == set()
+    with open_project(project.folder) as dvc:
+        assert dvc.stale(dvc.graph) == set()
     project.edit("rate: 20", "rate: 30")
-    below_two = {"train@two", "evaluate@two", "compare"}
-    assert stale_stages(graph, project.folder) == below_two
-    assert stale_stages(graph.select(["train"], ["one"]), project.folder) == set()
+    with open_project(project.folder) as dvc:
+        assert dvc.stale(dvc.graph) == {"train@two", "evaluate@two", "compare"}
+        assert dvc.stale(dvc.graph.select(["train"], ["one"])) == set()
 
 
 def test_a_broken_graph_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,11 +130,14 @@ def test_a_broken_graph_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(tmp_path)
     (tmp_path / "dvc.yaml").write_text("stages: [")
     expected = f"'dvc.yaml'.*; expected a valid dvc.yaml in {re.escape(str(tmp_path))}"
-    with pytest.raises(FlowError, match=expected) as caught:
-        read_graph(tmp_path)
+    with pytest.raises(FlowError, match=expected) as caught, open_project(tmp_path) as dvc:
+        dvc.graph  # noqa: B018
     assert "\n" not in str(caught.value)
 
 
 def test_a_folder_without_dvc_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(FlowError, match="not inside of a DVC repository"):
-        read_graph(tmp_path)
+    with (
+        pytest.raises(FlowError, match="not inside of a DVC repository"),
+        open_project(tmp_path),
+    ):
+        pass
