@@ -9,6 +9,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.simplefilter("always", ReidWarning)
             warnings.showwarning = _one_line(warnings.showwarning)
-            command(options)
+            with _as_stage(options):
+                command(options)
     except ReidError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -94,6 +96,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("interrupted; the same command resumes", file=sys.stderr)
         return 130
     return 0
+
+
+def _as_stage(options: argparse.Namespace) -> AbstractContextManager[None]:
+    """Keep a second process off what this command writes, if it is the one of a stage."""
+    by_hand = getattr(options, "stage", "").format_map(vars(options))
+    if not by_hand and "DVC_STAGE" not in os.environ:
+        return nullcontext()
+    from reid.stages.alone import dvc_stage, end_with_dvc, one_at_a_time
+
+    end_with_dvc()
+    return one_at_a_time(dvc_stage() or by_hand)
 
 
 def _one_line(usual: Callable[..., None]) -> Callable[..., None]:
@@ -156,9 +169,9 @@ def _add_stages(commands: "Commands[argparse.ArgumentParser]") -> None:
     for name, subject, command, text in table:
         stage = commands.add_parser(name, help=text, description=f"Stage {name}@: {text}.")
         stage.add_argument(subject, help="name in the active study")
-        stage.set_defaults(command=command)
+        stage.set_defaults(command=command, stage=f"{name}@{{{subject}}}")
     compare = commands.add_parser("compare", help="table of all runs of the study")
-    compare.set_defaults(command=_compare)
+    compare.set_defaults(command=_compare, stage="compare")
     table_only = commands.add_parser("results", help="print the results of the active study")
     table_only.set_defaults(command=_results)
 

@@ -28,7 +28,6 @@ from reid.pretrain.selection import select
 from reid.stages.paths import manifest_file, open_images, pretrained_folder
 from reid.stages.resumable import (
     EpochSink,
-    alone,
     checkpoint_folder,
     tracked_run,
     write_history,
@@ -81,7 +80,7 @@ def pretrain_backbone(name: str, devices: int = 1) -> None:
     if not first_process():
         _fit(task, _Silent(), devices)
         return
-    with alone(task.study.study, f"pretrained.{name}"), _tracked(task) as tracked:
+    with _tracked(task) as tracked:
         distillation, history = _fit(task, EpochSink(tracked, "pretrain"), devices)
         with whole_folder(pretrained_folder(task.study.study, name)) as folder:
             kept = sorted((task.checkpoints / KEPT).glob("*.safetensors"))

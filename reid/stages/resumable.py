@@ -4,14 +4,10 @@ import csv
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from reid.errors import ParamsError
 from reid.files import write_whole
 from reid.report.training_curves import draw_training_curves
 from reid.stages.paths import CHECKPOINTS
@@ -20,19 +16,6 @@ from reid.tracking.run import TrackedRun, start_run
 
 HISTORY, CURVES = "history.csv", "curves.png"
 _RUN_ID = "mlflow_run_id"
-
-
-@contextmanager
-def alone(study: str, name: str) -> Iterator[None]:
-    """Keep a second process off the same checkpoints: a killed DVC leaves its stage running."""
-    CHECKPOINTS.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(CHECKPOINTS / f"{study}.{name}.lock", timeout=0):
-            yield
-    except Timeout:
-        raise ParamsError(
-            f"another process is training {name}", "one at a time", "Wait for it, or end it."
-        ) from None
 
 
 def checkpoint_folder(*facts: Any) -> Path:

@@ -16,7 +16,6 @@ from reid.stages.paths import manifest_file, model_folder, open_images
 from reid.stages.pretrained import Parent, begin_network, find_parent
 from reid.stages.resumable import (
     EpochSink,
-    alone,
     checkpoint_folder,
     write_history,
 )
@@ -43,10 +42,7 @@ def train_run(name: str) -> None:
         manifest.digest,
         parent.digest,
     )
-    with (
-        alone(study.study, name),
-        begin_training_run(study, name, recipe, manifest, parent, checkpoints) as tracked,
-    ):
+    with begin_training_run(study, name, recipe, manifest, parent, checkpoints) as tracked:
         network = _network(study, run, recipe, manifest, parent)
         backends = network.backends(best_device().type)
         tracked.set_tags(backend_tags(backends))

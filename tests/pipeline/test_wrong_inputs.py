@@ -137,12 +137,12 @@ def test_image_that_rots_after_the_gate(workspace: Workspace) -> None:
 
 def test_a_second_process_does_not_train_the_same_run(workspace: Workspace) -> None:
     workspace.works("data", "build", "mine")
-    lock = workspace.folder / ".reid/checkpoints/wrong.bot.lock"
+    lock = workspace.folder / ".reid/locks/train@bot.lock"
     lock.parent.mkdir(parents=True)
     with FileLock(lock):
         code, line = workspace.fails("train", "bot")
     assert code == 3
-    assert "another process is training bot" in line
+    assert "another process is at train@bot" in line
     workspace.works("train", "bot")
 
 
