@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
+from flows.environment import GRAPH_FILE
 from flows.errors import FlowError
 from flows.graph import kind_of
 from reid.params import Params, nearest, parse_params, read_yaml
@@ -69,11 +70,8 @@ class Machine:
                     )
 
 
-def load_machine(project: Path, kinds: Iterable[str]) -> Machine:
+def load_machine(project: Path) -> Machine:
     """Read what this machine has; without the file it runs one stage at a time.
-
-    Args:
-        kinds: Those that the graph has.
 
     Raises:
         ParamsError: The file has an unknown key or a wrong value.
@@ -81,7 +79,8 @@ def load_machine(project: Path, kinds: Iterable[str]) -> Machine:
     """
     path = project / FILE
     given = parse_params(read_yaml(path) if path.exists() else {}, MachinesFile, FILE)
-    known = {*kinds, DEFAULT}
+    # not those of the graph: a study without shortlists has no stage of that kind
+    known = {*read_yaml(project / GRAPH_FILE)["stages"], DEFAULT}
     for kind in given.stages.keys() - known:
         raise FlowError(
             f"{FILE}: no stage of kind '{kind}'{nearest(kind, known)}",

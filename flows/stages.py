@@ -75,19 +75,18 @@ def run_stage(
     options = ["--force"] * force + ["--pull"] * share
     title = f"stage '{name}'"
     try:
-        seconds, lines = run_logged(
-            title, [*DVC, "repro", "-s", *options, name], processes, hours=hours
-        )
+        command = [*DVC, "repro", "-s", *options, name]
+        seconds, lines = run_logged(title, command, processes, hours=hours)
+        if any(line.startswith(f"Stage '{name}' {why}") for line in lines for why in SKIPPED):
+            return Completed(name=CACHED, message="DVC had nothing to run.", data=seconds)
         if share:
-            push = [*DVC, "push", "--run-cache", name]
-            seconds += run_logged(f"sharing {title}", push, processes, hours=hours)[0]
+            command = [*DVC, "push", "--run-cache", name]
+            seconds += run_logged(f"sharing {title}", command, processes, hours=hours)[0]
     except (StageBusyError, StageKilledError):
         raise
     except FlowError as error:
         # returned, not raised: the log shows the stage's own lines and not a traceback of ours
         return Failed(message=str(error), data=error)
-    if any(line.startswith(f"Stage '{name}' {why}") for line in lines for why in SKIPPED):
-        return Completed(name=CACHED, message="DVC had nothing to run.", data=seconds)
     return Completed(data=seconds)
 
 

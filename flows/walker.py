@@ -16,7 +16,7 @@ from flows.dvc_project import open_project
 from flows.environment import project_root
 from flows.errors import FlowError, StageError
 from flows.flow_runs import LiveFlowRun, settle_dead_runs
-from flows.graph import StageGraph, kind_of
+from flows.graph import StageGraph
 from flows.machines import Machine, load_machine
 from flows.processes import ProcessGroups
 from flows.progress import Progress
@@ -98,7 +98,7 @@ def _this_flow_run(project: Path) -> Iterator[LiveFlowRun]:
 
 def _plan(project: Path, kinds: Sequence[str], runs: Sequence[str] | None, force: bool) -> Plan:
     with open_project(project) as dvc:
-        machine = load_machine(project, {kind_of(name) for name in dvc.graph.names})
+        machine = load_machine(project)
         forced = dvc.graph.targets(kinds, runs) if force else ()
         graph = dvc.graph.select(kinds, runs)
         # whatever runs again makes everything below it suspect

@@ -7,9 +7,13 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.unit.flows.prefect_server import Server
+from tests.unit.flows.watching import wait_until
 
 ROOT = Path(__file__).parents[2]
 PARTS = (
@@ -90,6 +94,24 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = copy_project(tmp_path_factory.mktemp("project"))
     project.repro()
     return project
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A Prefect server, to which the flows of this process report."""
+    # it takes seconds to import, and most tests here need none
+    from prefect.logging.handlers import APILogHandler
+    from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+
+    server = Server(tmp_path_factory.mktemp("prefect"))
+    server.start("prefect", "server", "start", "--port", str(server.port))
+    try:
+        wait_until(lambda: server.up)
+        with temporary_settings({PREFECT_API_URL: server.url, PREFECT_HOME: server.folder}):
+            yield server
+            APILogHandler().flush()
+    finally:
+        server.stop()
 
 
 def wait_for_checkpoint(folder: Path) -> Path:

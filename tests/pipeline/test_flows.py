@@ -8,14 +8,11 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from prefect.artifacts import Artifact
 from prefect.client.orchestration import get_client
-from prefect.logging.handlers import APILogHandler
-from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 from prefect.states import Cancelling
 
 import flows
@@ -50,19 +47,6 @@ DEPLOYMENTS = {
     "evaluate/active",
     "register/active",
 }
-
-
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("prefect"))
-    server.start("prefect", "server", "start", "--port", str(server.port))
-    try:
-        wait_until(lambda: server.up)
-        with temporary_settings({PREFECT_API_URL: server.url, PREFECT_HOME: server.folder}):
-            yield server
-            APILogHandler().flush()
-    finally:
-        server.stop()
 
 
 @pytest.fixture(scope="session")

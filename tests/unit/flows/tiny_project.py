@@ -13,6 +13,8 @@ stages:
     foreach: ${datasets}
     do:
       cmd: python stage.py data ${key}
+      deps:
+        - stage.py
       outs:
         - data/${key}
   train:

@@ -1,0 +1,207 @@
+"""`kill -9` at any moment, of anything: one more deployment run ends as an unbroken one does."""
+
+import hashlib
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+
+from tests.pipeline.conftest import Project, copy_project
+from tests.unit.flows.prefect_server import Server
+from tests.unit.flows.watching import wait_until
+
+RUNS = ("bot", "transreid")
+ROUNDS = 5
+WORKER = ("prefect", "worker", "start", "--pool", "local", "--type", "process")
+# long enough for a pipeline on a machine that does other things too
+SECONDS = 900.0
+
+
+@dataclass
+class Night:
+    """A project with its server and its worker, left alone.
+
+    Attributes:
+        seconds: How long its last deployment run took.
+    """
+
+    project: Project
+    server: Server
+    seconds: float = 0.0
+
+    def start_server(self) -> None:
+        command = ("prefect", "server", "start", "--port", str(self.server.port))
+        self.server_process = self.server.start(*command, cwd=self.project.folder)
+        wait_until(lambda: self.server.up)
+
+    def start_worker(self) -> None:
+        self.worker = self.server.start(*WORKER, cwd=self.project.folder)
+
+    def deploy(self, client: SyncPrefectClient) -> None:
+        wait_until(lambda: bool(client.read_work_pools()))
+        done = self.server.run("prefect", "--no-prompt", "deploy", "--all", cwd=self.project.folder)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def submit(self, client: SyncPrefectClient) -> FlowRun:
+        deployment = client.read_deployment_by_name("pipeline/active")
+        return client.create_flow_run_from_deployment(deployment.id)
+
+    def finish(self, client: SyncPrefectClient) -> FlowRun:
+        """Run the whole pipeline and return the run that ended."""
+        begun = time.monotonic()
+        run = self.submit(client)
+        wait_until(lambda: ended(client, run), SECONDS)
+        self.seconds = time.monotonic() - begun
+        return client.read_flow_run(run.id)
+
+    def processes(self, role: str) -> list[psutil.Process]:
+        """Return the living processes of a role, outermost first."""
+        if role in ("server", "worker"):
+            program = self.server_process if role == "server" else self.worker
+            return [psutil.Process(program.pid)]
+        return [one for one in below(self.worker.pid) if plays(one, role)]
+
+    def left(self) -> list[str]:
+        """Return the command lines of processes that are still in the project's folder."""
+        found = (command(one) for one in psutil.process_iter() if within(one, self.project.folder))
+        return [" ".join(words) for words in found if words]
+
+    def facts(self) -> dict[str, str]:
+        """Return digests of all metrics and weights."""
+        folder = self.project.folder
+        paths = [*folder.glob("results/*/*.json"), *folder.rglob("model.safetensors")]
+        cards = {path for path in paths if path.name.endswith(".card.json")}  # they hold times
+        return {
+            str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(set(paths) - cards)
+        }
+
+
+def ended(client: SyncPrefectClient, run: FlowRun) -> bool:
+    state = client.read_flow_run(run.id).state
+    return state is not None and state.is_final()
+
+
+def below(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def command(process: psutil.Process) -> list[str]:
+    try:
+        return list(process.cmdline())
+    except psutil.Error:
+        return []
+
+
+def within(process: psutil.Process, folder: Path) -> bool:
+    try:
+        return Path(process.cwd()).is_relative_to(folder)
+    except (psutil.Error, OSError):
+        return False
+
+
+def plays(process: psutil.Process, role: str) -> bool:
+    words = command(process)
+    if any(word.endswith("supervise.py") for word in words):
+        return False
+    if role == "flow":
+        return "flow-run" in words or "prefect.flow_engine" in words
+    if role == "dvc":
+        return words[1:3] == ["-m", "dvc"]
+    return any(Path(word).name == "reid" for word in words[:2])
+
+
+@pytest.fixture
+def night(tmp_path: Path) -> Iterator[Night]:
+    yield from begin_night(tmp_path)
+
+
+def begin_night(folder: Path) -> Iterator[Night]:
+    project = copy_project(folder / "project")
+    active = project.folder / "params/study.yaml"
+    study: dict[str, Any] = yaml.safe_load(active.read_text())
+    study["runs"] = {name: study["runs"][name] for name in RUNS}
+    study.update(pretrainings={}, shortlists={})
+    active.write_text(yaml.safe_dump(study, sort_keys=False))
+    (folder / "server").mkdir()
+    server = Server(folder / "server")
+    server.env.pop("PYTHONPATH")
+    server.env["OMP_NUM_THREADS"] = "1"
+    with temporary_settings({PREFECT_API_URL: server.url, PREFECT_HOME: server.folder}):
+        night = Night(project, server)
+        try:
+            night.start_server()
+            night.start_worker()
+            yield night
+        finally:
+            server.stop()
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str], float]:
+    """Digests of a run that nobody disturbed, and its seconds."""
+    for night in begin_night(tmp_path_factory.mktemp("unbroken")):
+        with get_client(sync_client=True) as client:
+            night.deploy(client)
+            assert night.finish(client).state_name == "Completed"
+        found = night.facts()
+    assert len(found) == 2 * len(RUNS)
+    return found, night.seconds
+
+
+def mend(night: Night, victim: str) -> None:
+    """Start again what `reid up` would."""
+    if victim == "server":
+        night.start_server()
+    if victim == "worker":
+        night.start_worker()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("victim", ["stage", "dvc", "flow", "worker", "server"])
+@pytest.mark.parametrize("round_", range(ROUNDS))
+def test_one_more_run_ends_as_if_nothing_had_happened(
+    night: Night, unbroken: tuple[dict[str, str], float], victim: str, round_: int
+) -> None:
+    expected, seconds = unbroken
+    moment = random.Random(f"{victim} {round_}").uniform(0.05, 0.85) * seconds
+    with get_client(sync_client=True) as client:
+        night.deploy(client)
+        first = night.submit(client)
+        time.sleep(moment)
+        wait_until(lambda: bool(night.processes(victim)))
+        os.kill(night.processes(victim)[-1].pid, signal.SIGKILL)
+        mend(night, victim)
+        second = night.finish(client)
+        assert second.state_name == "Completed"
+        assert night.facts() == expected
+        wait_until(lambda: ended(client, first), SECONDS)
+        assert_nothing_runs(client)
+    night.server.stop()
+    wait_until(lambda: not night.left())
+
+
+def assert_nothing_runs(client: SyncPrefectClient) -> None:
+    """Check flows, tasks and slots, each as soon as the server has heard of its end."""
+    checks: list[Callable[[], bool]] = [
+        lambda: all(run.state and run.state.is_final() for run in client.read_flow_runs()),
+        lambda: all(run.state and run.state.is_final() for run in client.read_task_runs()),
+        lambda: not any(one.active_slots for one in client.read_global_concurrency_limits()),
+    ]
+    for check in checks:
+        wait_until(check)
