@@ -43,13 +43,13 @@ def _run_flow(arguments: list[str]) -> None:
     given = parser.parse_args(arguments)
     # where prefect.toml is looked for
     os.chdir(project_root())
-    from flows.pipelines import FLOWS
+    from flows.pipelines import ACTIVE, FLOWS
     from flows.server import require_server
 
     if given.flow not in FLOWS:
         parser.error(f"no flow '{given.flow}'; expected one of {', '.join(FLOWS)}")
     require_server()
-    FLOWS[given.flow](study=given.study, runs=given.runs, force=given.force)
+    FLOWS[given.flow](study=given.study or ACTIVE, runs=given.runs, force=given.force)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,6 @@ FILE = "prefect.yaml"
 SOURCES = (FILE, "flows/pipelines.py", "params/studies/*.yaml")
 STAMP = "deployed.sha256"
 UNFINISHED = ["RUNNING", "PENDING", "CANCELLING"]
-TAIL_LINES = 12
 
 
 class PrefectApi:
@@ -133,10 +132,10 @@ def _deploy(api: str, project: Path, log: Path) -> None:
     )
     log.write_text(done.stdout + done.stderr, encoding="utf-8")
     if done.returncode:
-        lines = (done.stdout + done.stderr).splitlines()[-TAIL_LINES:]
+        # its traceback is in the log; the last line says what it is about
+        last = (done.stdout + done.stderr).strip().splitlines()[-1:]
         raise ServiceError(
-            f"Prefect does not take {FILE}",
+            f"Prefect does not take {FILE}: {''.join(last)}",
             "deployments that it understands",
-            f"Mend what it names and repeat `reid up`; the end of {log}:\n"
-            + "\n".join(f"    {line}" for line in lines),
+            f"Mend what it names and repeat `reid up`; all it said is in {log}.",
         )

@@ -51,6 +51,7 @@ def up(services: Services) -> None:
     Raises:
         ServiceError: A service cannot run.
     """
+    begin = time.monotonic()
     (services.project / "mlruns").mkdir(exist_ok=True)
     new = {each.name for each in (services.server, services.mlflow) if services.launch(each)}
     _await(services, services.server, new)
@@ -64,6 +65,7 @@ def up(services: Services) -> None:
     _await(services, services.worker, new)
     _deploy(services, api)
     _await(services, services.mlflow, new)
+    _say("ready", f"in {time.monotonic() - begin:.0f} s")
 
 
 def down(services: Services) -> None:
@@ -94,10 +96,9 @@ VERBS = {"up": up, "down": down, "status": status}
 
 
 def _await(services: Services, service: Service, new: set[str]) -> None:
-    seconds = services.wait(service)
-    record = services.record(service)
-    how = f"started in {seconds:.0f} s" if service.name in new else "runs already"
-    _say(service.title, how if record is None else f"{how}, pid {record.pid}")
+    record = services.wait(service)
+    how = "started" if service.name in new else "runs already"
+    _say(service.title, f"{how}, pid {record.pid}")
 
 
 def _end(services: Services, service: Service) -> None:
@@ -109,13 +110,12 @@ def _deploy(services: Services, api: PrefectApi) -> None:
     if not (services.project / FILE).is_file():
         _say("deployments", f"none: there is no {FILE} beside {GRAPH_FILE}")
         return
-    start = time.monotonic()
     with Console(stderr=True).status(f"deploying {FILE} …"):
         kept = api.deploy(services.project, services.project / FOLDER / "deploy.log")
     if kept is None:
         _say("deployments", f"unchanged since {FILE} and params/studies/ were last deployed")
         return
-    _say("deployments", f"made in {time.monotonic() - start:.0f} s from {FILE}")
+    _say("deployments", f"made from {FILE}")
     for name in kept:
         _say("deployments", f"schedule {name} stays on, as it was; {FILE} has it off")
 

@@ -103,8 +103,8 @@ class Services:
         write_record(self._path(service, "json"), process.pid, service.port)
         return True
 
-    def wait(self, service: Service) -> float:
-        """Wait until a service answers and return the seconds since it was started.
+    def wait(self, service: Service) -> ServiceRecord:
+        """Wait until a service answers.
 
         Raises:
             ServiceError: It ended, or does not answer.
@@ -113,7 +113,7 @@ class Services:
         with Console(stderr=True).status(f"waiting for {service.title} …"):
             while (record := self.record(service)) is not None and time.monotonic() < limit:
                 if service.answers(record.started):
-                    return time.time() - record.started
+                    return record
                 time.sleep(POLL_SECONDS)
         raise self._failure(service)
 
