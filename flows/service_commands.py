@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from rich.console import Console
@@ -39,7 +40,8 @@ def service_command(arguments: Sequence[str]) -> None:
         if not 0 < each < 65536:
             raise ServiceError(f"port {each}", "1 to 65535", "Correct the option.")
     services = Services(project, port, mlflow_port)
-    with services.alone():
+    # who looks need not wait for who works
+    with nullcontext() if given.verb == "status" else services.alone():
         VERBS[given.verb](services)
     if given.verb == "up":
         _say_what_next(services, start)
