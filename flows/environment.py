@@ -12,6 +12,13 @@ DEFAULTS = {
     "DVC_NO_ANALYTICS": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    # the newer pages ask a stranger's server for their analytics settings, whatever is set
+    "PREFECT_SERVER_UI_V2_ENABLED": "false",
+    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+    # so that slots which were taken when the server died are still given back
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (
+        "prefect.server.concurrency.lease_storage.filesystem"
+    ),
     # a private server per process takes 20 s to start; without a real one, fail at once
     "PREFECT_SERVER_EPHEMERAL_ENABLED": "false",
 }
@@ -41,6 +48,12 @@ def project_root() -> Path:
             "Change into the project and start again.",
         )
     return root
+
+
+def stored_studies() -> list[str]:
+    """Return the names of the studies of the project; none outside of a project."""
+    root = _find_root(Path.cwd())
+    return [] if root is None else sorted(path.stem for path in root.glob("params/studies/*.yaml"))
 
 
 def stage_environment() -> dict[str, str]:

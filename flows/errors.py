@@ -11,6 +11,12 @@ class FlowError(ReidError):
     exit_code = 9
 
 
+class ServiceError(FlowError):
+    """One of the services that `reid up` starts cannot run."""
+
+    exit_code = 12
+
+
 class StageError(FlowError):
     """The command of a stage ended with an error.
 

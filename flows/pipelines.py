@@ -1,17 +1,26 @@
 """The flows. All are the same walk over the graph; they differ in the stages that they ask for."""
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 from prefect import Flow, flow
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
 from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+from pydantic import Field
 
+from flows.environment import stored_studies
+from flows.notifications import notify
 from flows.walker import walk
 from reid.errors import ReidError
 
+ACTIVE = "active"
+# In the schema alone, which the page shows as a list and the server checks before a run is made: on
+# the command line `reid study use` says it better, with the nearest name. The active
+# study has a name of its own there, since the page shows None as an empty field.
+Study = Annotated[str, Field(json_schema_extra={"enum": [ACTIVE, *stored_studies()]})]
+Run = Annotated[str, Field(json_schema_extra={"pattern": r"^\w+$"})]
 # how much runs at once is decided by the slots of the machine, not here
 THREADS = 64
 
@@ -26,13 +35,22 @@ def stage_flow(name: str, description: str, kinds: Sequence[str] = ()) -> Flow[.
     """
 
     def stages(
-        study: str | None = None,
-        runs: list[str] | None = None,
+        study: Study = ACTIVE,
+        runs: list[Run] | None = None,
         force: bool = False,
         share: bool = False,
     ) -> State[None]:
+        """Run the stages.
+
+        Args:
+            study: Study to put in place first; `active` leaves the one that is.
+            runs: Only these runs of the study, and what they need; none means all.
+            force: Run the stages of this flow even if nothing changed.
+            share: Take from DVC's default remote what other machines computed, and give it what
+                this one does.
+        """
         try:
-            walk(kinds, study, runs, force, share)
+            walk(kinds, None if study == ACTIVE else study, runs, force, share)
         except ReidError as error:
             # returned, not raised: the message says all, a traceback would bury it
             return Failed(message=str(error), data=error)
@@ -40,7 +58,15 @@ def stage_flow(name: str, description: str, kinds: Sequence[str] = ()) -> Flow[.
 
     threads = ThreadPoolTaskRunner[Any](max_workers=THREADS)
     runner = cast(TaskRunner[PrefectFuture[Any]], threads)
-    return flow(name=name, description=description, task_runner=runner)(stages)
+    return flow(
+        name=name,
+        description=description,
+        task_runner=runner,
+        on_completion=[notify],
+        on_failure=[notify],
+        on_crashed=[notify],
+        on_cancellation=[notify],
+    )(stages)
 
 
 pipeline = stage_flow("pipeline", "Every stage, from the data to the comparison of all runs.")

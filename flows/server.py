@@ -19,7 +19,7 @@ def require_server() -> None:
         raise FlowError(
             "no Prefect server is named",
             "its address in PREFECT_API_URL",
-            f"Start one with `prefect server start` and set PREFECT_API_URL={LOCAL_API}.",
+            f"Start one with `reid up` and set PREFECT_API_URL={LOCAL_API}.",
         )
     with get_client(sync_client=True) as client:
         problem = client.api_healthcheck()
@@ -27,5 +27,5 @@ def require_server() -> None:
         raise FlowError(
             f"no Prefect server answers at {address} ({type(problem).__name__})",
             "a running one",
-            "Start it with `prefect server start`, or correct PREFECT_API_URL.",
+            "Start it with `reid up`, or correct PREFECT_API_URL.",
         )

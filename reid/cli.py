@@ -20,6 +20,7 @@ from reid.cli_explain import add_explain_command
 from reid.cli_lineage import add_lineage_commands
 from reid.cli_pretrain import add_pretrain_commands
 from reid.cli_registry import add_registry_commands
+from reid.cli_services import add_services_commands
 from reid.cli_tracking import add_tracking_commands
 
 # Nothing phones home, and nothing looks for an MLflow or Hugging Face server on its own.
@@ -45,6 +46,7 @@ EXIT_CODES = """exit codes:
   9  a training was stopped, as it could only get worse
  10  `reid doctor` found something broken
  11  a reproduction came to other numbers
+ 12  a service of `reid up` cannot run
 
 examples:
   dvc repro                                  run the whole active study
@@ -56,6 +58,7 @@ examples:
   reid evaluate features.npz                 score the features of another toolkit
   reid promote transreid --because "..."     make it champion, if the gates let it pass
   reid lineage transreid                     from a registered model back to raw files
+  reid up                                    Prefect, a worker and MLflow: runs by clicks
   reid doctor                                what works on this machine, and how fast
 """
 
@@ -142,6 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     add_lineage_commands(commands)
     _add_suite(commands)
     _add_weights(commands)
+    add_services_commands(commands)
     add_doctor_command(commands)
     return parser
 

@@ -41,6 +41,7 @@ DEPLOYMENTS = {
     "pipeline/smoke",
     "pipeline/ablations",
     "pipeline/active",
+    "pipeline/nightly",
     "validate/active",
     "pretrain/active",
     "train/active",
@@ -303,13 +304,16 @@ def test_without_a_server_there_is_one_clear_line(project: TinyProject, server: 
         assert done.returncode == 9
         assert done.stderr.startswith(f"Error: {found}")
         assert done.stderr.count("\n") == 1
-        assert "`prefect server start`" in done.stderr
+        assert "`reid up`" in done.stderr
 
 
 def test_deployments_run_and_are_cancelled_by_a_worker(
     server: Server, project: TinyProject
 ) -> None:
     shutil.copy(ROOT / "prefect.yaml", project.folder)
+    stored = project.folder / "params/studies"
+    for study in ("demo", "smoke", "ablations"):
+        shutil.copy(stored / "tiny.yaml", stored / f"{study}.yaml")
     (project.folder / "flows").symlink_to(ROOT / "flows")
     # the worker makes the pool that the deployments name
     server.start(*["prefect", "worker", "start", "--pool", "local", "--type", "process"])

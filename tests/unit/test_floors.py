@@ -41,6 +41,7 @@ FLOORS = [
         "cli_lineage",
         "cli_pretrain",
         "cli_registry",
+        "cli_services",
         "cli_tracking",
     },
     {"cli"},
