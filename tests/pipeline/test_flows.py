@@ -240,7 +240,7 @@ def assert_settled(project: TinyProject, crashed: bool) -> None:
     assert ended is not None
     assert ended.is_final()
     # every task has ended too, or this would wait
-    task_runs(mine.id, whole=False)
+    task_runs(mine.id)
     with get_client(sync_client=True) as client:
         limits = client.read_global_concurrency_limits()
     assert [limit.active_slots for limit in limits] == [0] * len(limits)

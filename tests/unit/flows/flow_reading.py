@@ -26,11 +26,8 @@ def run(flow: Flow[..., Any], **parameters: Any) -> tuple[State[Any], dict[str, 
     return state, task_runs(state.state_details.flow_run_id)
 
 
-def task_runs(flow_run: UUID, whole: bool = True) -> dict[str, TaskRun]:
-    """Return the task runs by name; the server learns of their ends some time after the flow.
-
-    A flow that was ended is not `whole`: it has no table of its stages.
-    """
+def task_runs(flow_run: UUID) -> dict[str, TaskRun]:
+    """Return the task runs by name; the server learns of their ends some time after the flow."""
     found: dict[str, TaskRun] = {}
 
     def settled() -> bool:
@@ -44,8 +41,7 @@ def task_runs(flow_run: UUID, whole: bool = True) -> dict[str, TaskRun]:
             runs = client.read_task_runs(flow_run_filter=FlowRunFilter(id={"any_": [flow_run]}))
         found.update({run.name: run for run in runs})
         shown = {row["stage"] for table in tables for row in json.loads(str(table.data))}
-        known = bool(tables) or not whole
-        return known and shown <= found.keys() and all(map(has_ended, runs))
+        return shown <= found.keys() and all(map(has_ended, runs))
 
     wait_until(settled)
     return found
