@@ -42,6 +42,7 @@ FLOORS = [
         "cli_pretrain",
         "cli_registry",
         "cli_tracking",
+        "cli_train",
     },
     {"cli"},
 ]
