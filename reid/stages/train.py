@@ -32,7 +32,13 @@ from reid.tracking.lineage import backend_tags
 from reid.training.callbacks import MetricSink
 from reid.training.loop import Trained, fit
 from reid.training.precision import require_precision
-from reid.training.processes import ONE_PROCESS, Processes, require_processes
+from reid.training.processes import (
+    ONE_PROCESS,
+    Processes,
+    announce_first,
+    end_with_first,
+    require_processes,
+)
 
 
 class _Task(NamedTuple):
@@ -55,8 +61,10 @@ def train_run(name: str, processes: Processes = ONE_PROCESS) -> None:
             say nothing. A training may be resumed with another number of them.
     """
     if processes.first:
+        announce_first()
         _train_and_write(_task(name, processes), processes)
         return
+    end_with_first()
     with redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore", ReidWarning)
         task = _task(name, processes)

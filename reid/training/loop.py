@@ -131,7 +131,8 @@ def make_trainer(
     strategy: str | Strategy = "auto",
 ) -> Trainer:
     """Return Lightning's trainer as all our trainings use it: our records, no files of its own."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for part in ("pytorch", "fabric"):
+        logging.getLogger(f"lightning.{part}").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning")
     shown: Callback = RichProgressBar() if sys.stderr.isatty() else EpochLines()
     return Trainer(

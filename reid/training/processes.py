@@ -1,6 +1,8 @@
 """How many processes share a training, and which of them this one is."""
 
 import os
+import threading
+import time
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +17,7 @@ from reid.methods.base import EmbeddingNetwork
 from reid.nn.processes import sync_batch_norms
 from reid.recipe import Recipe
 
+_STARTER = "REID_STARTED_BY"
 _PLACE = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK")
 
 
@@ -66,6 +69,27 @@ def require_processes(processes: Processes, recipe: Recipe) -> None:
         )
     _require_place(processes)
     batch_share(recipe.sampler.identities, recipe.sampler.images, 0, processes.count)
+
+
+def end_with_first() -> None:
+    """Let a process that Lightning has started end as soon as the one that started it has.
+
+    What waits for the others to connect would else wait for half an hour, and so do GPUs.
+    """
+    starter = os.environ.get(_STARTER)
+    if starter is not None:
+        threading.Thread(target=_watch, args=(int(starter),), daemon=True).start()
+
+
+def announce_first() -> None:
+    """Tell those that Lightning starts next by whom they are started."""
+    os.environ[_STARTER] = str(os.getpid())
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def share_network(network: EmbeddingNetwork) -> None:
