@@ -22,6 +22,7 @@ from reid.cli_pretrain import add_pretrain_commands
 from reid.cli_registry import add_registry_commands
 from reid.cli_services import add_services_commands
 from reid.cli_tracking import add_tracking_commands
+from reid.cli_train import add_train_command
 
 # Nothing phones home, and nothing looks for an MLflow or Hugging Face server on its own.
 QUIET = {
@@ -137,6 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     add_data_commands(commands)
     add_synth_commands(commands)
     _add_stages(commands)
+    add_train_command(commands)
     add_evaluate_command(commands)
     add_pretrain_commands(commands)
     add_explain_command(commands)
@@ -165,7 +167,6 @@ def _add_study(commands: "Commands[argparse.ArgumentParser]") -> None:
 def _add_stages(commands: "Commands[argparse.ArgumentParser]") -> None:
     table: tuple[tuple[str, str, Callable[[argparse.Namespace], None], str], ...] = (
         ("validate", "dataset", _validate, "gate of a dataset: report and Data Docs"),
-        ("train", "run", _train, "train a run, or resume it"),
         ("embed", "run", _embed, "features of a run's test sets"),
         ("shortlist", "name", _shortlist, "score what one run finds first by a run of pairs"),
         ("register", "run", _register, "register a run's model in MLflow"),
@@ -226,12 +227,6 @@ def _validate(options: argparse.Namespace) -> None:
     from reid.stages.validate import validate_dataset
 
     validate_dataset(options.dataset)
-
-
-def _train(options: argparse.Namespace) -> None:
-    from reid.stages.train import train_run
-
-    train_run(options.run)
 
 
 def _shortlist(options: argparse.Namespace) -> None:

@@ -55,7 +55,7 @@ def _add_pretrain(commands: "Commands[argparse.ArgumentParser]") -> None:
         metavar="N",
         help="processes that share each batch: GPUs, or processes on a CPU (default: 1)",
     )
-    pretrain.set_defaults(command=_pretrain, stage="pretrain@{name}")
+    pretrain.set_defaults(command=_pretrain)
 
 
 def _add_select(commands: "Commands[argparse.ArgumentParser]") -> None:

@@ -32,15 +32,21 @@ class EmbeddingNetwork(nn.Module, ABC):
         uses_cameras: The embedding depends on `Batch.cameras` or `Batch.views`.
         backbone_prefix: Start of the names of those parameters that `optimiser.backbone_factor`
             slows down; empty where no part stands out.
+        idle_parameters: Some may get no gradient, for example by a weight of 0 in the recipe.
     """
 
     feature_size: int
     uses_cameras: bool
     backbone_prefix: str = ""
+    idle_parameters: bool = False
 
     @abstractmethod
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Return named scalar losses; `loss` is the one to minimise, the others are its parts."""
+        """Return named scalar losses; `loss` is the one to minimise, the others are its parts.
+
+        Where several processes share a batch, each has some of its people and gets the losses of
+        all: `gather_rows` stands between the parts of `per_image` and the losses.
+        """
 
     @abstractmethod
     def embed(self, batch: Batch) -> Tensor:
@@ -68,6 +74,13 @@ class EmbeddingNetwork(nn.Module, ABC):
         For pictures of what each branch learned. Most networks have no branches.
         """
         return {}
+
+    def per_image(self) -> list[nn.Module]:
+        """Return the parts that come before any image meets another, but for batch norms in them.
+
+        Empty where `losses` sees the images of one process alone: such a network is trained by one.
+        """
+        return []
 
     def clipped(self) -> list[nn.Module]:
         """Return the parts whose gradients are clipped each by a norm of its own."""

@@ -29,12 +29,14 @@ def model_card(
     mlflow_run_id: str | None = None,
     backends: Mapping[str, str] = MappingProxyType({}),
     training_seconds: float | None = None,
+    world_size: int = 1,
 ) -> ModelCard:
     """Collect the card; terms that nobody stated are left empty, and the registry refuses them.
 
     Args:
         backends: Those it was trained with here.
         training_seconds: Time of all epochs here.
+        world_size: Processes that trained together here.
     """
     labelled = manifest.train.drop_duplicates("label").sort_values("label")
     terms = joined_terms(manifest.meta.ethics, parent)
@@ -60,7 +62,7 @@ def model_card(
         git_commit=f"{state.commit}{'+dirty' if state.dirty else ''}",
         precision=recipe.precision,
         seed=seed,
-        world_size=1,
+        world_size=world_size,
         backends=dict(backends),
         training_seconds=training_seconds and round(training_seconds, 1),
         epochs=recipe.schedule.epochs,

@@ -25,9 +25,11 @@ from reid.pretrain.pretrained_directory import (
 from reid.pretrain.recipe import PretrainRecipe, load_pretrain_recipe
 from reid.pretrain.score_file import read_scores
 from reid.pretrain.selection import select
+from reid.stages.alone import one_at_a_time
 from reid.stages.paths import manifest_file, open_images, pretrained_folder
 from reid.stages.resumable import (
     EpochSink,
+    SilentSink,
     checkpoint_folder,
     tracked_run,
     write_history,
@@ -38,8 +40,10 @@ from reid.tracking.digest import sha256
 from reid.tracking.lineage import git_state, lineage_tags
 from reid.tracking.logged_backbone import log_backbone
 from reid.tracking.run import TrackedRun
+from reid.training.callbacks import MetricSink
 from reid.training.precision import require_precision
-from reid.training.pretraining import KEPT, first_process, pretrain
+from reid.training.pretraining import KEPT, pretrain
+from reid.training.processes import Processes
 
 METHOD = "pretrain"
 
@@ -62,13 +66,6 @@ class _Task(NamedTuple):
         return {**self.recipe.model_dump(mode="json"), **entry, "seed": self.study.seed}
 
 
-class _Silent:
-    """For all processes but the first, whose numbers are the same."""
-
-    def log_epoch(self, epoch: int, metrics: dict[str, float]) -> None:
-        """Drop the metrics of an epoch."""
-
-
 def pretrain_backbone(name: str, devices: int = 1) -> None:
     """Run a pretraining of the active study, resuming where an earlier attempt was stopped.
 
@@ -77,10 +74,10 @@ def pretrain_backbone(name: str, devices: int = 1) -> None:
             and write nothing.
     """
     task = _task(name)
-    if not first_process():
-        _fit(task, _Silent(), devices)
+    if not Processes(devices).first:
+        _fit(task, SilentSink(), devices)
         return
-    with _tracked(task) as tracked:
+    with one_at_a_time(f"pretrain@{name}"), _tracked(task) as tracked:
         distillation, history = _fit(task, EpochSink(tracked, "pretrain"), devices)
         with whole_folder(pretrained_folder(task.study.study, name)) as folder:
             kept = sorted((task.checkpoints / KEPT).glob("*.safetensors"))
@@ -115,7 +112,7 @@ def _rows(entry: PretrainingEntry, manifest: Manifest, seed: int) -> NDArray[np.
 
 
 def _fit(
-    task: _Task, sink: EpochSink | _Silent, devices: int
+    task: _Task, sink: MetricSink, devices: int
 ) -> tuple[SelfDistillation, list[dict[str, float]]]:
     torch.manual_seed(task.study.seed)
     distillation = build_distillation(task.recipe)

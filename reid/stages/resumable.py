@@ -55,6 +55,13 @@ class EpochSink:
         self._tracked.log_metrics((key, value, epoch) for key, value in named.items())
 
 
+class SilentSink:
+    """For all processes but the first, whose numbers are the same."""
+
+    def log_epoch(self, epoch: int, metrics: dict[str, float]) -> None:
+        """Drop the metrics of an epoch."""
+
+
 def write_history(folder: Path, history: list[dict[str, float]], title: str) -> None:
     """Write one line per epoch, and a picture of them, into a folder."""
     with (folder / HISTORY).open("w", newline="", encoding="utf-8") as file:

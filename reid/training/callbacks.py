@@ -116,6 +116,20 @@ class EpochLines(Callback):
         print(line, file=sys.stderr, flush=True)  # noqa: T201
 
 
+class EqualBuffers(Callback):
+    """Give all processes the mean of their running statistics, after every epoch.
+
+    It is what one process has: such statistics follow the batch linearly, and nothing reads them
+    within an epoch. Those that all processes compute of the whole batch keep their values.
+    """
+
+    @override
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        for buffer in pl_module.buffers():
+            if buffer.is_floating_point():
+                buffer.copy_(trainer.strategy.reduce(buffer.clone(), reduce_op="mean"))
+
+
 class AtomicCheckpoint(Callback):
     """Save the state after every epoch; a kill at any moment leaves a whole checkpoint."""
 

@@ -2,8 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning import LightningDataModule, Trainer
@@ -12,7 +11,7 @@ from typing_extensions import override
 
 from reid.data.images import Batch, ImageTable, keep_batch
 from reid.data.samplers.cross_modal import CrossModalBatchSampler
-from reid.data.samplers.graph import GraphBatchSampler
+from reid.data.samplers.graph import GraphBatchSampler, IntArray
 from reid.data.samplers.identity import IdentityBatchSampler
 from reid.methods.base import EmbeddingNetwork
 from reid.recipe import Recipe
@@ -76,10 +75,16 @@ class EpochBatches(LightningDataModule):
             return CrossModalBatchSampler(
                 self._labels, self._table.modalities, *size, self._seed, *process
             )
-        nearest = partial(nearest_images, self._network, self._recipe, self._table)
         return GraphBatchSampler(
-            self._labels, *size, self._seed, nearest, *process, recipe.max_classes
+            self._labels, *size, self._seed, self._nearest, *process, recipe.max_classes
         )
+
+    def _nearest(self, chosen: Sequence[int], count: int) -> IntArray:
+        """Compare in the first process, and tell the others: rounding must not part them."""
+        trainer, found = self._running(), None
+        if trainer.is_global_zero:
+            found = nearest_images(self._network, self._recipe, self._table, chosen, count)
+        return cast(IntArray, trainer.strategy.broadcast(found))
 
     def _running(self) -> Trainer:
         if self.trainer is None:

@@ -1,8 +1,10 @@
 """The Lightning module: one for all methods."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from lightning import LightningModule, seed_everything
 from torch import Tensor
@@ -23,6 +25,12 @@ class Learner(LightningModule):
 
     Every random draw of an epoch follows from the seed and the epoch's number, so a run that
     resumes at an epoch's start continues exactly as if it had never stopped.
+
+    Several processes see the images that one would see: each makes all draws of the whole batch and
+    keeps its share. What the network draws for itself, as dropout and stochastic depth do, is drawn
+    by each process for its own images, apart from those draws; it differs from one process, where
+    both come from one generator. Where the network draws nothing, the trainings are the same but
+    for rounding.
 
     Attributes:
         adaptive: For the schedule `adaptive`, which somebody must tell the loss of every epoch.
@@ -46,7 +54,7 @@ class Learner(LightningModule):
     @override
     def on_train_epoch_start(self) -> None:
         number = self.current_epoch + 1
-        mixed = (self._seed * 1_000_003 + number) * 1_009 + self.global_rank
+        mixed = (self._seed * 1_000_003 + number) * 1_009
         seed_everything(mixed % 2**32, verbose=False)
         seed_rectangles(mixed % 2**32)
         self.network.start_epoch(self.current_epoch / self._recipe.schedule.epochs)
@@ -90,13 +98,43 @@ class Learner(LightningModule):
             self._cosine.steps = checkpoint["cosine_steps"]
 
     @override
-    def training_step(self, raw: Batch, _batch_index: int) -> Tensor:
-        images = augment(raw.images, self._recipe.image, self._recipe.augment)
-        losses = self.network.losses(raw._replace(images=images))
+    def training_step(self, raw: Batch, batch_index: int) -> Tensor:
+        images = self._augmented(raw.images)
+        with self._own_draws(batch_index):
+            losses = self.network.losses(raw._replace(images=images))
         size = len(images)
         detached: dict[str, Any] = {name: value.detach() for name, value in losses.items()}
         self.log_dict(detached, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
         return losses["loss"]
+
+    def _augmented(self, images: Tensor) -> Tensor:
+        """Change images [B / processes, 3, H, W] as one process would change them in the batch.
+
+        The draws depend on the places in the batch alone, so blank images stand for those of the
+        other processes. That costs each process the changes of a whole batch, little beside its
+        share of a backbone.
+        """
+        image, changes = self._recipe.image, self._recipe.augment
+        processes, share = self.trainer.world_size, len(images)
+        if processes == 1:
+            return augment(images, image, changes)
+        own = slice(self.global_rank * share, (self.global_rank + 1) * share)
+        batch = images.new_zeros(processes * share, *images.shape[1:])
+        batch[own] = images
+        return augment(batch, image, changes)[own].clone()  # else the whole batch would live on
+
+    @contextmanager
+    def _own_draws(self, batch_index: int) -> Iterator[None]:
+        """Let the network of one of several processes draw without moving what all have alike."""
+        if self.trainer.world_size == 1:
+            yield
+            return
+        key = [self._seed, self.current_epoch, batch_index, self.global_rank]
+        seed = int(np.random.SeedSequence(key).generate_state(1)[0])
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
+            torch.manual_seed(seed)
+            yield
 
     def _set_rates(self, rate: Callable[[float], float]) -> None:
         self.learning_rate = rate(self._recipe.optimiser.learning_rate)

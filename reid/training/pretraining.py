@@ -1,6 +1,5 @@
 """Pretrain a backbone: Lightning's loop around student and teacher."""
 
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +27,7 @@ from reid.training.callbacks import LAST_CHECKPOINT, AtomicCheckpoint, History, 
 from reid.training.epoch_batches import loader_workers
 from reid.training.loop import make_trainer
 from reid.training.precision import require_precision, unscale_gradients
+from reid.training.processes import Processes
 
 MEASURE_EVERY = 50  # steps between two looks at the teacher's health
 KEPT = "kept"
@@ -188,11 +188,6 @@ class _KeepBackbone(Callback):
             export_backbone(self._folder / f"epoch_{epoch:04d}.safetensors", backbone, self._recipe)
 
 
-def first_process() -> bool:
-    """Return whether this is the process that writes; Lightning numbers those it starts."""
-    return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "NODE_RANK"))
-
-
 def pretrain(
     distillation: SelfDistillation,
     recipe: PretrainRecipe,
@@ -231,7 +226,7 @@ def pretrain(
     # without masks the prototypes of patches, if they are apart, get no gradient
     idle = not recipe.head.shared and not recipe.loss.lambda2
     strategy = DDPStrategy(find_unused_parameters=idle) if devices > 1 else "auto"
-    trainer = make_trainer(recipe.epochs, recipe.precision, callbacks, devices, strategy)
+    trainer = make_trainer(recipe.epochs, recipe.precision, callbacks, Processes(devices), strategy)
     last = checkpoints / LAST_CHECKPOINT
     trainer.fit(
         pretrainer,

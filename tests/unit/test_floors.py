@@ -43,6 +43,7 @@ FLOORS = [
         "cli_registry",
         "cli_services",
         "cli_tracking",
+        "cli_train",
     },
     {"cli"},
 ]

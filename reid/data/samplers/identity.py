@@ -127,7 +127,7 @@ def batch_share(identities: int, images: int, rank: int, world_size: int) -> sli
         raise ParamsError(
             f"sampler.identities is {identities} with {world_size} processes",
             "a multiple of the number of processes",
-            "Change sampler.identities in the recipe.",
+            "Train with other --devices and --nodes, or change sampler.identities in the recipe.",
         )
     share = identities // world_size * images
     return slice(rank * share, (rank + 1) * share)

@@ -14,11 +14,14 @@ from reid.methods.bot.recipe import BotRecipe
 from reid.nn.bn_neck import BNNeck, classifier
 from reid.nn.checkpoint import LoadReport, load_state, read_weights
 from reid.nn.hub import timm_name
+from reid.nn.processes import gather_rows
 from reid.params import nearest
 
 
 class BagOfTricks(EmbeddingNetwork):
     """Backbone, global average, neck and classifier; the embedding is taken after the neck."""
+
+    idle_parameters = True  # some networks of timm have layers behind their last feature map
 
     def __init__(self, recipe: BotRecipe, facts: DataFacts) -> None:
         super().__init__()
@@ -49,9 +52,13 @@ class BagOfTricks(EmbeddingNetwork):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Return the identity and the triplet loss and their weighted sum."""
-        features = self.features(batch.images)
+        features, labels = gather_rows(self.features(batch.images)), gather_rows(batch.labels)
         score = self.classifier(self.neck(features))
-        return identity_triplet_loss(score, features, batch.labels, self.loss_recipe)
+        return identity_triplet_loss(score, features, labels, self.loss_recipe)
+
+    def per_image(self) -> list[nn.Module]:
+        """Return the backbone."""
+        return [self.backbone]
 
     def embed(self, batch: Batch) -> Tensor:
         """Return the [B, D] features after the neck."""

@@ -33,6 +33,7 @@ from reid.methods.idkl.terms import (
 from reid.nn.bn_neck import BNNeck
 from reid.nn.gem import generalised_mean
 from reid.nn.gradient_reversal import reverse_gradient
+from reid.nn.processes import gather_rows
 from reid.nn.resnet import resnet_parts, resnet_stages
 
 _OPTIONAL = {"purifier", "certainty", "discriminator", "confuser"}
@@ -78,6 +79,8 @@ class Idkl(EmbeddingNetwork):
     gradients, as the paper has it; weights of the losses do not depend on the size of a batch; maps
     may be pooled in stripes.
     """
+
+    idle_parameters = True
 
     def __init__(self, recipe: IdklRecipe, facts: DataFacts) -> None:
         super().__init__()
@@ -152,17 +155,26 @@ class Idkl(EmbeddingNetwork):
         Raises:
             DataError: The spectra of the batch do not pair.
         """
-        spectra = pair_spectra(batch.labels, batch.modalities)
+        labels, modalities = gather_rows(batch.labels), gather_rows(batch.modalities)
+        spectra = pair_spectra(labels, modalities)
         pooled = self.pooled(batch.images)
         with torch.autocast(batch.images.device.type, enabled=False):
-            return self.head_losses(pooled, spectra, batch)
+            whole = batch._replace(labels=labels, modalities=modalities)
+            return self.head_losses(pooled, spectra, whole)
 
     def head_losses(self, pooled: Pooled, spectra: Spectra, batch: Batch) -> dict[str, Tensor]:
-        """Return the losses of features, which are float32; the images of `batch` are not used."""
+        """Return the losses of features, which are float32.
+
+        Args:
+            pooled: Of the images of this process.
+            spectra: Of those of all processes.
+            batch: Of those of all processes; its images are not used.
+        """
         recipe, labels = self.loss_recipe, batch.labels
-        raw = pooled.specific
+        shared, raw = gather_rows(pooled.shared), gather_rows(pooled.specific)
+        pooled = Pooled(shared, raw, pooled.maps)
         if recipe.purification == "paper" and pooled.maps is not None:
-            raw = self._pool(pooled.maps.raw)
+            raw = gather_rows(self._pool(pooled.maps.raw))
         shared, specific = self.shared.neck(pooled.shared), self.specific.neck(raw)
         logits = self.shared.classifier(shared), self.specific.classifier(specific)
         terms = self._person_terms("shared", logits[0], pooled.shared, labels)
@@ -178,6 +190,11 @@ class Idkl(EmbeddingNetwork):
             terms |= self._purifier_terms(pooled, pooled.maps, batch)
         total = torch.stack(list(weighted(terms, recipe))).sum()
         return {"loss": total, **terms, **right}
+
+    def per_image(self) -> list[nn.Module]:
+        """Return the front, the late stages of both branches, and the purifier."""
+        parts = (self.front, self.shared.stages, self.specific.stages, self.purifier)
+        return [part for part in parts if part is not None]
 
     def fit_checkpoint(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the weights without those of parts that this recipe does without.
@@ -241,7 +258,7 @@ class Idkl(EmbeddingNetwork):
 
     def _purifier_terms(self, pooled: Pooled, maps: Purified, batch: Batch) -> Terms:
         form, labels = self.loss_recipe.purification, batch.labels
-        raw, normed, reduced, enhanced = (self._pool(part) for part in maps[:4])
+        raw, normed, reduced, enhanced = (gather_rows(self._pool(part)) for part in maps[:4])
         judge = self.specific.classifier if self.certainty is None else self.certainty
         terms = {
             "purifier_certainty": certainty_loss(judge(raw), judge(enhanced), form),

@@ -12,6 +12,7 @@ from reid.nn.bn_neck import BNNeck, classifier
 from reid.nn.patch import PatchEmbedding
 from reid.nn.patch_view import PatchView
 from reid.nn.plain_transformer import PlainTransformer
+from reid.nn.processes import gather_rows
 from reid.nn.stem import ConvolutionStem
 
 
@@ -59,9 +60,13 @@ class PersonVit(EmbeddingNetwork):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Return the identity and the triplet loss and their weighted sum."""
-        features = self.features(batch.images)
+        features, labels = gather_rows(self.features(batch.images)), gather_rows(batch.labels)
         seen = F.normalize(features) if self.loss_recipe.normalised_triplet else features
-        return identity_triplet_loss(self.score(features), seen, batch.labels, self.loss_recipe)
+        return identity_triplet_loss(self.score(features), seen, labels, self.loss_recipe)
+
+    def per_image(self) -> list[nn.Module]:
+        """Return the backbone, and the reduction behind it."""
+        return [self.backbone] if self.reduction is None else [self.backbone, self.reduction]
 
     def embed(self, batch: Batch) -> Tensor:
         """Return the [B, D] features before or after the neck."""

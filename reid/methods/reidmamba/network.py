@@ -20,6 +20,7 @@ from reid.nn.class_tokens import ClassTokenPlaces
 from reid.nn.mamba_block import NORM_FLOOR, MambaBlock, drop_rate, join_residual
 from reid.nn.patch import PatchEmbedding
 from reid.nn.precision import at_least_single
+from reid.nn.processes import gather_rows
 from reid.nn.scan.backends import Choice, choose_backend
 from reid.nn.side_information import check_ids
 
@@ -146,8 +147,9 @@ class ReIDMamba(EmbeddingNetwork):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Return all losses with a weight, each a mean over branches, and their weighted sum."""
-        recipe, features = self.loss_recipe, self.features(batch)
-        scores, labels = self.scores(features), batch.labels
+        recipe, labels = self.loss_recipe, gather_rows(batch.labels)
+        features = [gather_rows(feature) for feature in self.features(batch)]
+        scores = self.scores(features)
         identity = [smoothed_identity_loss(s, labels, recipe.label_smoothing) for s in scores]
         triplet = [variant_triplet_loss(f, labels, recipe.margin, recipe.triplet) for f in features]
         parts = {"identity": torch.stack(identity).mean(), "triplet": torch.stack(triplet).mean()}
@@ -159,6 +161,10 @@ class ReIDMamba(EmbeddingNetwork):
                 parts[kind] = function(unit, labels, recipe.rank.temperature)
                 loss = loss + weight * parts[kind]
         return {"loss": loss, **parts}
+
+    def per_image(self) -> list[nn.Module]:
+        """Return all but the necks before the classifiers."""
+        return [part for name, part in self.named_children() if name != "bnnecks"]
 
     def embed(self, batch: Batch) -> Tensor:
         """Return [B, branches · F]: the features of all branches, each of length 1."""

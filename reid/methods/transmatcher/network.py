@@ -20,6 +20,7 @@ from reid.methods.transmatcher.baselines import BASELINES
 from reid.methods.transmatcher.matcher import MaximumMatcher
 from reid.methods.transmatcher.pair_matcher import PairMatcher
 from reid.methods.transmatcher.recipe import ModelRecipe, TransMatcherRecipe
+from reid.nn.processes import gather_rows
 from reid.nn.resnet import ResNet
 from reid.retrieval.pair_scorer import PairPrecision, PairScorer
 
@@ -107,8 +108,8 @@ class TransMatcher(EmbeddingNetwork):
         self.loss_recipe = recipe.loss
 
     def scores(self, images: Tensor) -> Tensor:
-        """Return the scores [B, B] of all pairs of [B, 3, H, W]."""
-        kept = self.matcher.keep(self.features(images))
+        """Return the scores [B, B] of all pairs of [B, 3, H, W], over all processes."""
+        kept = gather_rows(self.matcher.keep(self.features(images)))
         return self.matcher.score(kept, kept)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
@@ -118,13 +119,18 @@ class TransMatcher(EmbeddingNetwork):
         other persons. A batch without a finite row trains nothing.
         """
         recipe, scores = self.loss_recipe, self.scores(batch.images)
-        gap = score_gap(scores.detach(), batch.labels)
+        labels = gather_rows(batch.labels)
+        gap = score_gap(scores.detach(), labels)
         if recipe.name == "triplet":
-            rows, right = score_triplet(scores, batch.labels, recipe.margin), gap >= 0
+            rows, right = score_triplet(scores, labels, recipe.margin), gap >= 0
         else:
-            rows, right = pairwise_cross_entropy(scores, batch.labels), gap > 0
+            rows, right = pairwise_cross_entropy(scores, labels), gap > 0
         loss = mean_of_finite(rows) if rows.isfinite().any() else self._nothing()
         return {"loss": loss, "accuracy": right.float().mean()}
+
+    def per_image(self) -> list[nn.Module]:
+        """Return the feature network; the norms of the matcher see pairs."""
+        return [self.features]
 
     def embed(self, batch: Batch) -> Tensor:
         """Return [B, F]: what the scorer needs of each image."""

@@ -13,6 +13,7 @@ from reid.methods.transreid.jigsaw import gather_pieces, piece_orders
 from reid.methods.transreid.recipe import JigsawRecipe, SideInformationRecipe, TransReidRecipe
 from reid.nn.bn_neck import BNNeck, classifier
 from reid.nn.patch_view import PatchView
+from reid.nn.processes import gather_rows
 from reid.nn.side_information import SideInformation
 from reid.nn.vision_transformer import Branch, Trunk
 
@@ -92,18 +93,24 @@ class TransReID(EmbeddingNetwork):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Return the identity and the triplet loss and their weighted sum."""
-        recipe, features = self.loss_recipe, self.features(batch)
+        recipe, labels = self.loss_recipe, gather_rows(batch.labels)
+        features = gather_rows(self.features(batch))
         identity = self._share(
             [
-                F.cross_entropy(score, batch.labels, label_smoothing=recipe.label_smoothing)
+                F.cross_entropy(score, labels, label_smoothing=recipe.label_smoothing)
                 for score in self.scores(features)
             ]
         )
         triplet = self._share(
-            [triplet_loss(part, batch.labels, recipe.margin) for part in features.unbind(1)]
+            [triplet_loss(part, labels, recipe.margin) for part in features.unbind(1)]
         )
         loss = recipe.id_weight * identity + recipe.triplet_weight * triplet
         return {"loss": loss, "identity": identity, "triplet": triplet}
+
+    def per_image(self) -> list[nn.Module]:
+        """Return the trunk and the branches."""
+        parts = (self.trunk, self.global_branch, self.local_branches)
+        return [part for part in parts if part is not None]
 
     def embed(self, batch: Batch) -> Tensor:
         """Return [B, parts · D]: the global feature, then the local ones over their number."""

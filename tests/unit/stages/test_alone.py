@@ -21,14 +21,14 @@ import sys
 from reid.stages.alone import end_with_dvc, one_at_a_time
 
 end_with_dvc()
-with one_at_a_time("train@bot"):
+with one_at_a_time("embed@bot"):
     print("ready", flush=True)
     sys.stdin.read()
 """
 # stands for DVC: starts the command of a stage and waits
 STARTER = """\
 import os, subprocess, sys
-os.environ["DVC_STAGE"] = "train@bot"
+os.environ["DVC_STAGE"] = "embed@bot"
 child = subprocess.Popen([sys.executable, "-c", sys.argv[1]])
 print(child.pid, flush=True)
 child.wait()
@@ -59,8 +59,8 @@ def holder(folder: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def test_a_second_process_is_refused(holder: subprocess.Popen[str]) -> None:
-    with pytest.raises(ParamsError, match=r"another process is at train@bot; .*one at a time"):
-        one_at_a_time("train@bot").__enter__()
+    with pytest.raises(ParamsError, match=r"another process is at embed@bot; .*one at a time"):
+        one_at_a_time("embed@bot").__enter__()
     with one_at_a_time("train@idkl"):
         pass
 
@@ -68,28 +68,28 @@ def test_a_second_process_is_refused(holder: subprocess.Popen[str]) -> None:
 def test_below_dvc_one_that_is_just_ending_is_waited_for(
     holder: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DVC_STAGE", "train@bot")
+    monkeypatch.setenv("DVC_STAGE", "embed@bot")
     threading.Timer(0.5, holder.kill).start()
-    with one_at_a_time("train@bot"):
+    with one_at_a_time("embed@bot"):
         holder.wait(10)
 
 
 def test_the_command_line_holds_the_stage_that_it_is(
     holder: subprocess.Popen[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["train", "bot"]) == 3
-    assert "error: another process is at train@bot" in capsys.readouterr().err
+    assert main(["embed", "bot"]) == 3
+    assert "error: another process is at embed@bot" in capsys.readouterr().err
 
 
 def test_the_hold_ends_with_its_process(holder: subprocess.Popen[str]) -> None:
     holder.kill()
     holder.wait()
-    with one_at_a_time("train@bot"):
+    with one_at_a_time("embed@bot"):
         pass
 
 
 def test_what_a_stage_starts_may_work_for_it(folder: Path) -> None:
-    with one_at_a_time("train@bot"), start(HOLDER) as part:
+    with one_at_a_time("embed@bot"), start(HOLDER) as part:
         assert part.communicate("")[0] == "ready\n"
 
 
@@ -100,5 +100,5 @@ def test_the_command_of_a_killed_dvc_dies_too(folder: Path) -> None:
         assert dvc.stdout.readline() == "ready\n"
         os.kill(dvc.pid, signal.SIGKILL)
         wait_until(lambda: not alive(command))
-    with one_at_a_time("train@bot"):
+    with one_at_a_time("embed@bot"):
         pass

@@ -1,0 +1,92 @@
+"""Training over several processes as users run it."""
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+from safetensors.numpy import load_file
+
+from reid.methods.model_directory import load_model
+from tests.pipeline.conftest import Project, copy_project, wait_for_checkpoint
+
+MODEL = Path("models/smoke/transreid")
+RECIPE = "params/methods/transreid/smoke.yaml"
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project without data, and a training whose epochs are of one step each.
+
+    AdamW would take a bias in front of a neck, whose gradient is nothing but rounding, for steps of
+    full length.
+    """
+    made = copy_project(tmp_path_factory.mktemp("project"))
+    made.edit(RECIPE, "identities: 4, images: 2", "identities: 12, images: 12")
+    made.edit(RECIPE, "epochs: 2", "epochs: 10")
+    made.edit(RECIPE, "name: adamw, learning_rate: 0.001", "name: sgd, learning_rate: 0.0005")
+    return made
+
+
+@pytest.fixture(scope="module")
+def ready(project: Project) -> Project:
+    project.repro("validate@synth_smoke_a")
+    return project
+
+
+def trained(project: Project, *options: str) -> tuple[pd.DataFrame, dict[str, object]]:
+    project.run("reid", "train", "transreid", *options)
+    folder = project.folder / MODEL
+    return pd.read_csv(folder / "history.csv"), load_file(folder / "model.safetensors")
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one(ready: Project) -> None:
+    """Ten steps with triplets, necks and random changes of the images."""
+    losses, weights = trained(ready)
+    ready.env["REID_DEVICES"] = "2"
+    shared, others = trained(ready)
+    del ready.env["REID_DEVICES"]
+    assert len(losses) == 10
+    for name in ("loss", "identity", "triplet"):
+        assert shared[name].to_numpy() == pytest.approx(losses[name].to_numpy(), abs=1e-5)
+    assert others.keys() == weights.keys()
+    for name, value in weights.items():
+        assert others[name] == pytest.approx(value, abs=1e-4), name
+    model = load_model(ready.folder / MODEL)
+    assert model.card.world_size == 2
+    assert json.loads((ready.folder / MODEL / "card.json").read_text())["world_size"] == 2
+
+
+def test_processes_that_do_not_divide_a_batch(project: Project) -> None:
+    done = project.run("reid", "train", "transreid", "--devices", "5", check=False)
+    assert done.returncode == 3
+    assert done.stderr.splitlines() == [
+        "error: sampler.identities is 12 with 5 processes; expected a multiple of the number of "
+        "processes. Train with other --devices and --nodes, or change sampler.identities in the "
+        "recipe."
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["first", "other"])
+def test_a_process_that_dies_ends_the_others(ready: Project, victim: str) -> None:
+    ready.edit(RECIPE, "epochs: 10", "epochs: 5000")
+    process = subprocess.Popen(
+        ["reid", "train", "transreid", "--devices", "2"],
+        cwd=ready.folder,
+        env=ready.env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    wait_for_checkpoint(ready.folder / ".reid/checkpoints")
+    children = psutil.Process(process.pid).children()
+    other = next(child for child in children if "train" in child.cmdline())
+    os.kill(process.pid if victim == "first" else other.pid, signal.SIGKILL)
+    assert process.wait(60) != 0
+    assert psutil.wait_procs([other], 60)[1] == []
+    ready.edit(RECIPE, "epochs: 5000", "epochs: 10")
