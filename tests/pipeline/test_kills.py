@@ -80,7 +80,7 @@ class Night:
     def facts(self) -> dict[str, str]:
         """Return digests of all metrics and weights."""
         folder = self.project.folder
-        paths = [*folder.glob("results/*/*.json"), *folder.rglob("model.safetensors")]
+        paths = [*folder.glob("results/*/*.json"), *folder.glob("models/*/*/model.safetensors")]
         cards = {path for path in paths if path.name.endswith(".card.json")}  # they hold times
         return {
             str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
