@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from reid.files import write_whole
-from reid.report.training_curves import draw_training_curves
 from reid.stages.paths import CHECKPOINTS
 from reid.tracking.machine import Meter
 from reid.tracking.run import TrackedRun, start_run
@@ -64,6 +63,9 @@ class SilentSink:
 
 def write_history(folder: Path, history: list[dict[str, float]], title: str) -> None:
     """Write one line per epoch, and a picture of them, into a folder."""
+    # brings matplotlib, a second that stages which draw nothing do without
+    from reid.report.training_curves import draw_training_curves
+
     with (folder / HISTORY).open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(history[0]))
         writer.writeheader()

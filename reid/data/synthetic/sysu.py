@@ -12,7 +12,6 @@ from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.io import savemat
 
 from reid.data.synthetic.shots import (
     ImageKey,
@@ -130,6 +129,8 @@ def _mat_file(permutations: Permutations) -> bytes:
 
     A reader gets the order of a trial as `mat["rand_perm_cam"][cam - 1][0][pid - 1][0][trial]`.
     """
+    from scipy.io import savemat  # takes half a second, and only such worlds need it
+
     cameras = np.empty((len(permutations), 1), dtype=object)
     for camera, people in enumerate(permutations):
         cell = np.empty((len(people), 1), dtype=object)
