@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from tests.unit.flows.prefect_server import Server
 from tests.unit.flows.watching import wait_until
@@ -89,11 +90,24 @@ def copy_project(folder: Path) -> Project:
 
 
 @pytest.fixture(scope="session")
-def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The smoke study, reproduced once."""
-    project = copy_project(tmp_path_factory.mktemp("project"))
-    project.repro()
-    return project
+def reproduced(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Project:
+    """The smoke study, reproduced once for all workers of this test session: only read it."""
+    folder = tmp_path_factory.getbasetemp()
+    shared = folder if worker_id == "master" else folder.parent
+    done = shared / "reproduced.done"
+    with FileLock(shared / "reproduced.lock"):
+        if not done.exists():
+            # what an attempt that failed in another worker left is no start
+            shutil.rmtree(shared / "reproduced", ignore_errors=True)
+            copy_project(shared / "reproduced").repro()
+            done.touch()
+    return Project(shared / "reproduced")
+
+
+def copy_of(project: Project, folder: Path) -> Project:
+    """Copy a project with all that was made in it, for a test that changes something."""
+    shutil.copytree(project.folder, folder, symlinks=True)
+    return Project(folder)
 
 
 @pytest.fixture(scope="session")

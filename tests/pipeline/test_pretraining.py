@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
-from tests.pipeline.conftest import Project, wait_for_checkpoint
+from tests.pipeline.conftest import Project, copy_of, wait_for_checkpoint
 
 FOLDER = Path("models/smoke/pretrained/personvit")
 RECIPE = "params/pretrain/smoke.yaml"
@@ -20,8 +19,7 @@ RECIPE = "params/pretrain/smoke.yaml"
 @pytest.fixture
 def ready(reproduced: Project, tmp_path: Path) -> Project:
     """A copy of the reproduced project, to be changed."""
-    shutil.copytree(reproduced.folder, tmp_path / "project", symlinks=True)
-    return Project(tmp_path / "project")
+    return copy_of(reproduced, tmp_path / "project")
 
 
 def losses(project: Project) -> list[float]:

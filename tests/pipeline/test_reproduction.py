@@ -2,14 +2,14 @@
 
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from mlflow import MlflowClient
 
-from tests.pipeline.conftest import Project
+from tests.pipeline.conftest import Project, copy_of
 
 TEST_SETS = {
     **dict.fromkeys(
@@ -19,6 +19,12 @@ TEST_SETS = {
 }
 RUNS = tuple(TEST_SETS)
 PRETRAINED = Path("models/smoke/pretrained/personvit")
+
+
+@pytest.fixture(scope="module")
+def project(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A copy of the reproduced study for the tests that change it, one after the other."""
+    return copy_of(reproduced, tmp_path_factory.mktemp("project") / "smoke")
 
 
 def chain(run: str, *kinds: str) -> set[str]:
@@ -82,8 +88,7 @@ def test_mlflow_shows_parent_and_child(reproduced: Project) -> None:
 
 
 def test_a_pretraining_goes_on_from_another(reproduced: Project, tmp_path: Path) -> None:
-    shutil.copytree(reproduced.folder, tmp_path / "project", symlinks=True)
-    project = Project(tmp_path / "project")
+    project = copy_of(reproduced, tmp_path / "project")
     study = project.folder / "params/study.yaml"
     text = study.read_text()
     more = """\
@@ -110,31 +115,31 @@ def test_a_pretraining_goes_on_from_another(reproduced: Project, tmp_path: Path)
     assert card["images"] == round(0.4 * len(images))
 
 
-def test_nothing_changed_nothing_runs(reproduced: Project) -> None:
-    assert reproduced.repro() == []
+def test_nothing_changed_nothing_runs(project: Project) -> None:
+    assert project.repro() == []
 
 
-def test_the_weight_of_re_ranking_reruns_only_the_scores(reproduced: Project) -> None:
-    stale = reproduced.changed()
-    with edited(reproduced, "lambda: 0.3", "lambda: 0.5"):
+def test_the_weight_of_re_ranking_reruns_only_the_scores(project: Project) -> None:
+    stale = project.changed()
+    with edited(project, "lambda: 0.3", "lambda: 0.5"):
         scored = {f"evaluate@{run}" for run in RUNS} | {"shortlist@transmatcher_shortlist"}
-        assert reproduced.changed() - stale == scored
-        assert set(reproduced.repro("register@bot")) == chain("bot", "evaluate", "register")
-        metrics = json.loads((reproduced.folder / "results/smoke/bot.json").read_text())
+        assert project.changed() - stale == scored
+        assert set(project.repro("register@bot")) == chain("bot", "evaluate", "register")
+        metrics = json.loads((project.folder / "results/smoke/bot.json").read_text())
     assert "synth_smoke_a/market/rerank_k20_6_0.5/mAP" in metrics
     assert "synth_smoke_a/market/mAP" in metrics
 
 
-def test_the_precision_of_stored_features_retrains_nothing(reproduced: Project) -> None:
-    store = reproduced.folder / "embeddings/smoke/bot/synth_smoke_a.npy"
+def test_the_precision_of_stored_features_retrains_nothing(project: Project) -> None:
+    store = project.folder / "embeddings/smoke/bot/synth_smoke_a.npy"
     before = store.stat().st_size
-    stale = reproduced.changed()
-    with edited(reproduced, "precision: float32", "precision: bfloat16"):
-        assert reproduced.changed() - stale == {f"embed@{run}" for run in RUNS}
-        ran = set(reproduced.repro("register@bot"))
+    stale = project.changed()
+    with edited(project, "precision: float32", "precision: bfloat16"):
+        assert project.changed() - stale == {f"embed@{run}" for run in RUNS}
+        ran = set(project.repro("register@bot"))
         assert ran == chain("bot", "embed", "evaluate", "register")
         assert store.stat().st_size < 0.6 * before
-        cards = json.loads((reproduced.folder / "results/smoke/bot.card.json").read_text())
+        cards = json.loads((project.folder / "results/smoke/bot.card.json").read_text())
     assert cards["synth_smoke_a/market"]["stored_as"] == "bfloat16"
 
 
@@ -148,12 +153,12 @@ def edited(project: Project, old: str, new: str) -> Iterator[None]:
         project.edit("params/study.yaml", new, old)
 
 
-def test_one_recipe_reruns_one_chain(reproduced: Project) -> None:
+def test_one_recipe_reruns_one_chain(project: Project) -> None:
     recipe = "params/methods/bot/smoke.yaml"
-    text = (reproduced.folder / recipe).read_text()
+    text = (project.folder / recipe).read_text()
     rate = re.search(r"learning_rate: [\d.]+", text)
     assert rate is not None
-    reproduced.edit(recipe, rate.group(), "learning_rate: 0.0007")
+    project.edit(recipe, rate.group(), "learning_rate: 0.0007")
     # the other runs have neither another recipe nor, by now, another study
-    ran = set(reproduced.repro())
+    ran = set(project.repro())
     assert ran == chain("bot", "train", "embed", "evaluate", "register") | {"compare"}

@@ -16,7 +16,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from tests.pipeline.conftest import Project, wait_for_checkpoint
+from tests.pipeline.conftest import Project, copy_of, wait_for_checkpoint
 
 
 class Server:
@@ -65,8 +65,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 @pytest.fixture
 def project(reproduced: Project, tmp_path: Path) -> Project:
     """A copy of the project, as these tests change what is in it."""
-    shutil.copytree(reproduced.folder, tmp_path / "project", symlinks=True)
-    return Project(tmp_path / "project")
+    return copy_of(reproduced, tmp_path / "project")
 
 
 def _contents(client: MlflowClient, run: Run) -> Mapping[str, object]:
