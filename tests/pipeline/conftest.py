@@ -27,6 +27,27 @@ PARTS = (
     "prefect.yaml",
     "prefect.toml",
 )
+REPRODUCES = "test_lineage.py"
+"""The file that begins with the reproduction which the others of this folder share."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with the longest files, where workers share them: so none is left alone at the end.
+
+    One worker reproduces the study. What needs it comes after the rest of this folder, so that no
+    other worker has to wait for it.
+    """
+    if not hasattr(config, "workerinput"):
+        return
+    mine = {item.path for item in items if item.path.parent == Path(__file__).parent}
+    sharing = {item.path for item in items if "reproduced" in getattr(item, "fixturenames", ())}
+
+    def turn(item: pytest.Item) -> int:
+        if item.path not in mine:
+            return 3
+        return (2 if item.path in sharing else 1) if item.path.name != REPRODUCES else 0
+
+    items.sort(key=turn)
 
 
 class Project:
