@@ -1,4 +1,7 @@
-"""`kill -9` at any moment, of anything: one more deployment run ends as an unbroken one does."""
+"""`kill -9` at any moment, of anything: one more deployment run ends as an unbroken one does.
+
+On the smoke study, which takes minutes for each kill, and on a tiny project, which takes seconds.
+"""
 
 import hashlib
 import os
@@ -7,6 +10,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +21,21 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
-from tests.pipeline.conftest import Project, copy_project
+from tests.pipeline.conftest import ROOT, Project, copy_project
 from tests.unit.flows.prefect_server import Server
+from tests.unit.flows.tiny_project import TinyProject
 from tests.unit.flows.watching import wait_until
 
 RUNS = ("bot", "transreid")
 ROUNDS = 5
+KINDS = ("tiny", "smoke")
+# where metrics and weights are: of the smoke study, and of the tiny project
+FACTS = ("results/*/*.json", "models/*/*/model.safetensors", "results/*", "models/*")
 WORKER = ("prefect", "worker", "start", "--pool", "local", "--type", "process")
+TINY_DEPLOYMENT = """
+deployments:
+  - {name: active, entrypoint: "flows/pipelines.py:pipeline", work_pool: {name: local}}
+"""
 # long enough for a pipeline on a machine that does other things too
 SECONDS = 900.0
 
@@ -36,7 +48,7 @@ class Night:
         seconds: How long its last deployment run took.
     """
 
-    project: Project
+    project: Project | TinyProject
     server: Server
     seconds: float = 0.0
 
@@ -80,11 +92,11 @@ class Night:
     def facts(self) -> dict[str, str]:
         """Return digests of all metrics and weights."""
         folder = self.project.folder
-        paths = [*folder.glob("results/*/*.json"), *folder.glob("models/*/*/model.safetensors")]
+        paths = {path for pattern in FACTS for path in folder.glob(pattern) if path.is_file()}
         cards = {path for path in paths if path.name.endswith(".card.json")}  # they hold times
         return {
             str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(set(paths) - cards)
+            for path in sorted(paths - cards)
         }
 
 
@@ -119,27 +131,30 @@ def plays(process: psutil.Process, role: str) -> bool:
     if any(word.endswith("supervise.py") for word in words):
         return False
     if role == "flow":
-        return "flow-run" in words or "prefect.flow_engine" in words
+        return not any("supervise.py" in " ".join(command(one)) for one in above(process))
     if role == "dvc":
         return words[1:3] == ["-m", "dvc"]
-    return any(Path(word).name == "reid" for word in words[:2])
+    return any(Path(word).name in ("reid", "stage.py") for word in words[:2])
+
+
+def above(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return list(process.parents())
+    except psutil.Error:
+        return []
 
 
 @pytest.fixture
-def night(tmp_path: Path) -> Iterator[Night]:
-    yield from begin_night(tmp_path)
+def night(tmp_path: Path, kind: str) -> Iterator[Night]:
+    yield from begin_night(tmp_path, kind)
 
 
-def begin_night(folder: Path) -> Iterator[Night]:
-    project = copy_project(folder / "project")
-    active = project.folder / "params/study.yaml"
-    study: dict[str, Any] = yaml.safe_load(active.read_text())
-    study["runs"] = {name: study["runs"][name] for name in RUNS}
-    study.update(pretrainings={}, shortlists={})
-    active.write_text(yaml.safe_dump(study, sort_keys=False))
+def begin_night(folder: Path, kind: str) -> Iterator[Night]:
+    project = small_smoke(folder / "project") if kind == "smoke" else slow_tiny(folder / "project")
     (folder / "server").mkdir()
     server = Server(folder / "server")
-    server.env.pop("PYTHONPATH")
+    if kind == "smoke":
+        server.env.pop("PYTHONPATH")
     server.env["OMP_NUM_THREADS"] = "1"
     with temporary_settings({PREFECT_API_URL: server.url, PREFECT_HOME: server.folder}):
         night = Night(project, server)
@@ -151,16 +166,43 @@ def begin_night(folder: Path) -> Iterator[Night]:
             server.stop()
 
 
+def small_smoke(folder: Path) -> Project:
+    project = copy_project(folder)
+    active = folder / "params/study.yaml"
+    study: dict[str, Any] = yaml.safe_load(active.read_text())
+    study["runs"] = {name: study["runs"][name] for name in RUNS}
+    study.update(pretrainings={}, shortlists={})
+    active.write_text(yaml.safe_dump(study, sort_keys=False))
+    return project
+
+
+def slow_tiny(folder: Path) -> TinyProject:
+    """A tiny project whose stages take two seconds, so that they can be met alive."""
+    project = TinyProject(folder).write()
+    stage = folder / "stage.py"
+    stage.write_text(stage.read_text().replace("out, text = {", "time.sleep(2)\nout, text = {"))
+    (folder / "prefect.yaml").write_text(TINY_DEPLOYMENT)
+    (folder / "flows").symlink_to(ROOT / "flows")
+    return project
+
+
 @pytest.fixture(scope="module")
-def unbroken(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str], float]:
-    """Digests of a run that nobody disturbed, and its seconds."""
-    for night in begin_night(tmp_path_factory.mktemp("unbroken")):
-        with get_client(sync_client=True) as client:
-            night.deploy(client)
-            assert night.finish(client).state_name == "Completed"
-        found = night.facts()
-    assert len(found) == 2 * len(RUNS)
-    return found, night.seconds
+def unbroken(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[str], tuple[dict[str, str], float]]:
+    """Digests of a run that nobody disturbed, and its seconds, by kind of project."""
+
+    @cache
+    def run(kind: str) -> tuple[dict[str, str], float]:
+        for night in begin_night(tmp_path_factory.mktemp("unbroken"), kind):
+            with get_client(sync_client=True) as client:
+                night.deploy(client)
+                assert night.finish(client).state_name == "Completed"
+            found = night.facts()
+        assert len(found) >= 2 * len(RUNS)
+        return found, night.seconds
+
+    return run
 
 
 def mend(night: Night, victim: str) -> None:
@@ -175,10 +217,15 @@ def mend(night: Night, victim: str) -> None:
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("victim", ["stage", "dvc", "flow", "worker", "server"])
 @pytest.mark.parametrize("round_", range(ROUNDS))
+@pytest.mark.parametrize("kind", KINDS)
 def test_one_more_run_ends_as_if_nothing_had_happened(
-    night: Night, unbroken: tuple[dict[str, str], float], victim: str, round_: int
+    night: Night,
+    unbroken: Callable[[str], tuple[dict[str, str], float]],
+    kind: str,
+    victim: str,
+    round_: int,
 ) -> None:
-    expected, seconds = unbroken
+    expected, seconds = unbroken(kind)
     moment = random.Random(f"{victim} {round_}").uniform(0.05, 0.85) * seconds
     with get_client(sync_client=True) as client:
         night.deploy(client)
