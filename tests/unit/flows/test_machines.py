@@ -32,7 +32,7 @@ def test_without_a_file_one_stage_runs_at_a_time(folder: Path) -> None:
 
 
 def test_a_machine_is_found_by_its_name_else_it_is_as_any(folder: Path) -> None:
-    text = "machines: {default: {cpu: 1}, %s: {cpu: 8, gpu: 2}}"
+    text = 'machines: {default: {cpu: 1}, "%s": {cpu: 8, gpu: 2}}'
     assert load(folder, text % socket.gethostname()).slots == {"cpu": 8, "gpu": 2}
     assert load(folder, text % "elsewhere").slots == {"cpu": 1}
 
