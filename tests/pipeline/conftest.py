@@ -37,6 +37,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     One worker reproduces the study. What needs it comes after the rest of this folder, so that no
     other worker has to wait for it.
     """
+    for item in items:
+        if "reproduced" in getattr(item, "fixturenames", ()):
+            # the first of them makes all stages run, and others may wait for it
+            item.add_marker(pytest.mark.timeout(1500))
     if not hasattr(config, "workerinput"):
         return
     mine = {item.path for item in items if item.path.parent == Path(__file__).parent}

@@ -14,6 +14,7 @@ from reid.methods.registry import METHODS, build_network, load_recipe
 from reid.nn.processes import gather_rows, mean_over_processes, sync_batch_norms
 
 PARAMS = Path(__file__).parents[3] / "params" / "methods"
+ROOT = Path(__file__).parents[3]
 PROCESSES, PEOPLE, IMAGES = 2, 4, 4
 OVERRIDES = {
     "bot": {"model": {"backbone": "resnet10t", "last_stride": 1}},
@@ -88,7 +89,10 @@ def work(rank: int, folder: str) -> None:
 def shares(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Kept]]:
     """What each process has found, by method."""
     folder = tmp_path_factory.mktemp("processes")
-    mp.spawn(work, (str(folder),), PROCESSES)  # type: ignore[no-untyped-call]
+    with pytest.MonkeyPatch.context() as patch:
+        # a new process finds this file only where its parent's path has the root
+        patch.syspath_prepend(ROOT)
+        mp.spawn(work, (str(folder),), PROCESSES)  # type: ignore[no-untyped-call]
     return [torch.load(folder / f"{rank}.pt") for rank in range(PROCESSES)]
 
 

@@ -1,10 +1,9 @@
 """Fault tests: a real MLflow server that is killed and started again, and disks that are full."""
 
 import json
-import logging
-import resource
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -258,13 +257,20 @@ def _replay(root: Path) -> None:
     replay_all(open_client(root), root)
 
 
-def _log_on_a_full_disk(root: Path, big: Path, log: Path) -> None:
-    logging.basicConfig(filename=log, format="%(message)s", force=True)
-    run = start_run("full", "bot", root=root)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (8 << 20, resource.RLIM_INFINITY))
-    run.log_files([big], "pictures")
-    run.log_metrics([("train/loss", 1.0, 1)])
-    run.finish()
+# a program of its own: the bound on files would stay, and a fork has what other tests opened
+FULL_DISK = """\
+import logging, resource, sys
+from pathlib import Path
+from reid.tracking.run import start_run
+
+root, big, log = map(Path, sys.argv[1:])
+logging.basicConfig(filename=log, format="%(message)s", force=True)
+run = start_run("full", "bot", root=root)
+resource.setrlimit(resource.RLIMIT_FSIZE, (8 << 20, resource.RLIM_INFINITY))
+run.log_files([big], "pictures")
+run.log_metrics([("train/loss", 1.0, 1)])
+run.finish()
+"""
 
 
 def test_a_file_that_finds_no_room_is_named_and_uploaded_later(
@@ -272,10 +278,10 @@ def test_a_file_that_finds_no_room_is_named_and_uploaded_later(
 ) -> None:
     big, log = tmp_path / "big.png", tmp_path / "log"
     big.write_bytes(b"x" * (9 << 20))
-    process = get_context("fork").Process(target=_log_on_a_full_disk, args=(mlruns, big, log))
-    process.start()
-    process.join()
-    assert process.exitcode == 0
+    open_store(mlruns)
+    command = [sys.executable, "-c", FULL_DISK, *map(str, (mlruns, big, log))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
     first, second = log.read_text().splitlines()
     assert f"{big} ([Errno 27] File too large" in first
     assert "`reid tracking replay`" in first
