@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -76,6 +77,7 @@ def test_processes_that_do_not_divide_a_batch(project: Project) -> None:
 @pytest.mark.parametrize("victim", ["first", "other"])
 def test_a_process_that_dies_ends_the_others(ready: Project, victim: str) -> None:
     ready.edit(RECIPE, "epochs: 10", "epochs: 5000")
+    shutil.rmtree(ready.folder / ".reid/checkpoints", ignore_errors=True)
     process = subprocess.Popen(
         ["reid", "train", "transreid", "--devices", "2"],
         cwd=ready.folder,
