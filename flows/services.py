@@ -1,6 +1,5 @@
 """What `reid up` starts: a Prefect server, a worker, the MLflow pages; and how it ends them."""
 
-import fcntl
 import os
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 import httpx
+from filelock import FileLock, Timeout
 from rich.console import Console
 
 from flows.environment import stage_environment
@@ -132,16 +132,19 @@ class Services:
             ServiceError: There is one.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
-        with (self._folder / "lock").open("a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ServiceError(
-                    f"another `reid up` or `reid down` is at work in {self.project}",
-                    "one at a time",
-                    "Wait for its end.",
-                ) from None
+        lock = FileLock(self._folder / "lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise ServiceError(
+                f"another `reid up` or `reid down` is at work in {self.project}",
+                "one at a time",
+                "Wait for its end.",
+            ) from None
+        try:
             yield
+        finally:
+            lock.release()
 
     def _path(self, service: Service, ending: str) -> Path:
         return self._folder / f"{service.name}.{ending}"

@@ -28,7 +28,7 @@ DVC = (sys.executable, "-m", "dvc", "--wait-for-lock")
 SKIPPED = ("didn't change, skipping", "is cached - skipping run")
 BUSY = ("Unable to acquire lock", "is busy, it is being blocked by")
 # how DVC names the end of a command by a signal; a shell in between adds it to 128
-KILLED = re.compile(r"exited with (-\d+|1[2-5]\d)$")
+KILLED = re.compile(r"exited with (-\d+|129|1[3-5]\d)$")
 
 RETRY_DELAY_SECONDS = 10
 TAIL_LINES = 15

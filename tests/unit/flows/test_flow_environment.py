@@ -83,6 +83,7 @@ def test_only_a_lock_or_a_kill_is_tried_again() -> None:
     assert tried(-9, "")
     assert tried(137, "")
     assert not tried(255, f"{failed} 3")
+    assert not tried(255, f"{failed} 127")  # of a shell that finds no such command
     assert not tried(1, "")
 
 
