@@ -1,7 +1,6 @@
 """One stage of the DVC graph as one Prefect task."""
 
 import re
-import sys
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -20,10 +19,10 @@ from flows.errors import (
     StageKilledError,
     StageTimeoutError,
 )
-from flows.processes import ProcessGroups
+from flows.processes import DVC, ProcessGroups
 
 CACHED = "Cached"
-DVC = (sys.executable, "-m", "dvc", "--wait-for-lock")
+PATIENT_DVC = (DVC, "--wait-for-lock")
 # DVC says only in words that it did not run a command; a test pins both
 SKIPPED = ("didn't change, skipping", "is cached - skipping run")
 BUSY = ("Unable to acquire lock", "is busy, it is being blocked by")
@@ -75,12 +74,12 @@ def run_stage(
     options = ["--force"] * force + ["--pull"] * share
     title = f"stage '{name}'"
     try:
-        command = [*DVC, "repro", "-s", *options, name]
+        command = [*PATIENT_DVC, "repro", "-s", *options, name]
         seconds, lines = run_logged(title, command, processes, hours=hours)
         if any(line.startswith(f"Stage '{name}' {why}") for line in lines for why in SKIPPED):
             return Completed(name=CACHED, message="DVC had nothing to run.", data=seconds)
         if share:
-            command = [*DVC, "push", "--run-cache", name]
+            command = [*PATIENT_DVC, "push", "--run-cache", name]
             seconds += run_logged(f"sharing {title}", command, processes, hours=hours)[0]
     except (StageBusyError, StageKilledError):
         raise

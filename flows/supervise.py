@@ -1,7 +1,8 @@
 """Run a command as long as standard input stays open: `python -I supervise.py COMMAND …`.
 
 The starter holds the other end of the pipe, so its death, however sudden, closes it; then the whole
-process group is ended. Started by path and without imports of the package, so that it is there in
+process group is ended. The command's own standard input is the first line of it, unless that is
+empty. Started by path and without imports of the package, so that it is there in
 milliseconds. It must be the leader of its own process group.
 """
 
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 # what a stage has between SIGTERM and SIGKILL
@@ -21,9 +23,9 @@ def main(command: list[str]) -> int:
     """Run `command` and return its exit status, 128 + n for signal n."""
     # a handler, unlike SIG_IGN, is not inherited: the command still ends on SIGTERM
     signal.signal(signal.SIGTERM, lambda *_: None)
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    child = subprocess.Popen(command, stdin=subprocess.PIPE)
     stopping = threading.Event()
-    stopper = threading.Thread(target=_stop_at_end_of_input, args=[stopping], daemon=True)
+    stopper = threading.Thread(target=_follow_input, args=[child, stopping], daemon=True)
     stopper.start()
     code = child.wait()
     if stopping.is_set():
@@ -31,8 +33,16 @@ def main(command: list[str]) -> int:
     return code if code >= 0 else 128 - code
 
 
-def _stop_at_end_of_input(stopping: threading.Event) -> None:
-    while os.read(sys.stdin.fileno(), 1):
+def _follow_input(child: subprocess.Popen[bytes], stopping: threading.Event) -> None:
+    """Hand the first line of input to the command, and end the group with the input."""
+    # not by way of sys.stdin, whose lock this thread would hold when the program ends
+    source, line = sys.stdin.fileno(), b""
+    while not line.endswith(b"\n") and (part := os.read(source, 65536)):
+        line += part
+    if child.stdin is not None:
+        with suppress(BrokenPipeError), child.stdin as pipe:
+            pipe.write(line if line.strip() else b"")
+    while os.read(source, 1):
         pass
     stopping.set()
     os.killpg(0, signal.SIGTERM)

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -98,7 +99,8 @@ def draw_ranked_lists(
         part = rows[start : start + ROWS_PER_PAGE]
         page = _draw_page(part, storage, (title, note), spectra)
         file.parent.mkdir(parents=True, exist_ok=True)
-        page.save(file, format="PNG")
+        # a tenth larger than at the default level 6, in four tenths of the time
+        page.save(file, format="PNG", compress_level=3)
         pages.append(file)
     return tuple(pages)
 
@@ -177,5 +179,6 @@ def _draw_caption(
     draw.text((left, top + 15), lines[1], fill=_INK, font=_font(13))
 
 
+@cache
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)

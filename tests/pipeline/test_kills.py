@@ -133,7 +133,8 @@ def plays(process: psutil.Process, role: str) -> bool:
     if role == "flow":
         return not any("supervise.py" in " ".join(command(one)) for one in above(process))
     if role == "dvc":
-        return words[1:3] == ["-m", "dvc"]
+        # not the one that waits for the next stage
+        return any(word.endswith("waiting_dvc.py") for word in words) and bool(below(process.pid))
     return any(Path(word).name in ("reid", "stage.py") for word in words[:2])
 
 

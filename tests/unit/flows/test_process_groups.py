@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import dvc
+import psutil
 import pytest
 
 from flows.errors import FlowError
@@ -153,3 +155,38 @@ def test_a_command_that_ignores_the_polite_signal_is_killed(tmp_path: Path) -> N
         wait_until(lambda: bool(heard))
     runner.join()
     wait_until(gone([int(heard[0])]))
+
+
+def supervisors() -> set[int]:
+    return {child.pid for child in psutil.Process().children()}
+
+
+def test_the_next_dvc_waits_already_and_ends_with_the_context(tmp_path: Path) -> None:
+    lines: list[str] = []
+    with ProcessGroups(tmp_path) as groups:
+        assert groups.run(["dvc", "--version"], lines.append) == 0
+        (waiting,) = supervisors()
+        assert groups.run(["dvc", "--version"], lines.append) == 0
+        assert waiting not in supervisors()  # it has been used
+        assert groups.run(["dvc", "no-such-command"], lines.append) == 254
+        (waiting,) = supervisors()
+    assert lines[0] == lines[1] == dvc.__version__
+    assert not alive(waiting)
+
+
+def test_a_waiting_dvc_that_was_killed_is_replaced(tmp_path: Path) -> None:
+    lines: list[str] = []
+    with ProcessGroups(tmp_path) as groups:
+        groups.run(["dvc", "--version"], lines.append)
+        (waiting,) = supervisors()
+        os.kill(waiting, signal.SIGKILL)
+        os.waitid(os.P_PID, waiting, os.WEXITED | os.WNOWAIT)
+        assert groups.run(["dvc", "--version"], lines.append) == 0
+    assert lines == [dvc.__version__] * 2
+
+
+def test_a_command_reads_nothing(tmp_path: Path) -> None:
+    lines: list[str] = []
+    with ProcessGroups(tmp_path) as groups:
+        assert groups.run(["cat"], lines.append) == 0
+    assert lines == []
