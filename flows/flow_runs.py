@@ -59,7 +59,7 @@ class LiveFlowRun:
 def settle_dead_runs(project: Path) -> list[UUID]:
     """Tell the server of runs whose process died, free their slots, and return their ids.
 
-    A server that does not answer leaves them for the next call.
+    A server that does not answer, or refuses, leaves them for the next call.
     """
     settled: list[UUID] = []
     locks = sorted((project / FOLDER).glob("*.lock"))
@@ -67,7 +67,7 @@ def settle_dead_runs(project: Path) -> list[UUID]:
         return settled
     with get_client(sync_client=True) as client:
         for lock in locks:
-            with _taken(lock) as dead, suppress(httpx.TransportError):
+            with _taken(lock) as dead, suppress(httpx.HTTPError):
                 if dead:
                     _release(client, _leases_file(lock))
                     _mark_crashed(client, UUID(lock.stem))

@@ -8,6 +8,7 @@ import httpx
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import ConcurrencyLeaseHolder
 
+from flows.errors import FlowError
 from flows.flow_runs import LiveFlowRun
 from flows.machines import Machine
 
@@ -50,7 +51,11 @@ class Slots:
         self._client.__exit__(None, None, None)
 
     def take(self, stage: str) -> bool:
-        """Take what a stage needs; False if that is not free, or the server does not answer now."""
+        """Take what a stage needs; False if that is not free, or the server does not answer now.
+
+        Raises:
+            FlowError: The server refuses for another reason, which waiting would not change.
+        """
         needs = self._machine.needs(stage).slots
         if any(
             self._held(slot) + count > self._machine.slots[slot] for slot, count in needs.items()
@@ -62,8 +67,10 @@ class Slots:
             for count in sorted(set(needs.values())):
                 limits = [self._limit(slot) for slot, n in sorted(needs.items()) if n == count]
                 self._lease(stage, limits, count)
-        except (httpx.HTTPStatusError, httpx.TransportError):
+        except (httpx.HTTPStatusError, httpx.TransportError) as error:
             self.give_back(stage)
+            if isinstance(error, httpx.HTTPStatusError):
+                _require_patience(stage, error.response)
             return False
         return True
 
@@ -105,3 +112,13 @@ class Slots:
 
     def _limit(self, slot: str) -> str:
         return f"{slot}@{self._machine.name}"
+
+
+def _require_patience(stage: str, answer: httpx.Response) -> None:
+    """Tell a server that has no free slot, or is in trouble, from one that refuses for good."""
+    if answer.status_code != httpx.codes.LOCKED and answer.is_client_error:
+        raise FlowError(
+            f"the server refuses slots for stage '{stage}': {answer.status_code} {answer.text}",
+            "slots, now or later",
+            "Compare the limits under Concurrency on the Prefect page with params/machines.yaml.",
+        )

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from prefect.artifacts import Artifact
@@ -17,8 +18,11 @@ from prefect.states import Cancelling
 
 import flows
 from flows import pipelines
-from flows.flow_runs import settle_dead_runs
+from flows.errors import FlowError
+from flows.flow_runs import LiveFlowRun, settle_dead_runs
+from flows.machines import Machine, StageNeeds
 from flows.processes import ProcessGroups
+from flows.slots import Slots
 from flows.stages import run_stage
 from tests.unit.flows.flow_reading import (
     logged,
@@ -258,6 +262,18 @@ def test_flows_share_the_slots_of_the_machine(server: Server, project: TinyProje
     (project.folder / "go").touch()
     assert (first.wait(), second.wait()) == (0, 0)
     assert project.ran == ["train@two", "train@one"]
+
+
+def test_slots_that_are_gone_are_one_clear_line(server: Server, tmp_path: Path) -> None:
+    machine = Machine("elsewhere", {"cpu": 2}, {"default": StageNeeds(slots={"cpu": 2})})
+    with (
+        LiveFlowRun(tmp_path, uuid4()) as mine,
+        Slots(machine, mine) as slots,
+        get_client(sync_client=True) as client,
+    ):
+        client.upsert_global_concurrency_limit_by_name("cpu@elsewhere", 1)
+        with pytest.raises(FlowError, match="the server refuses slots for stage 'train@two'"):
+            slots.take("train@two")
 
 
 def test_a_stage_that_is_killed_goes_on(
