@@ -4,9 +4,7 @@ On the smoke study, which takes minutes for each kill, and on a tiny project, wh
 """
 
 import hashlib
-import os
 import random
-import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -232,8 +230,9 @@ def test_one_more_run_ends_as_if_nothing_had_happened(
         night.deploy(client)
         first = night.submit(client)
         time.sleep(moment)
-        wait_until(lambda: bool(night.processes(victim)))
-        os.kill(night.processes(victim)[-1].pid, signal.SIGKILL)
+        met: list[psutil.Process] = []
+        wait_until(lambda: bool(met.extend(night.processes(victim)) or met))
+        met[-1].kill()
         mend(night, victim)
         second = night.finish(client)
         assert second.state_name == "Completed"

@@ -165,6 +165,23 @@ def test_up_run_kill_up_down(services: Up) -> None:
     assert services.reid("down").count("did not run") == 3
 
 
+@pytest.mark.slow
+def test_up_marks_a_run_without_a_process_as_crashed(services: Up) -> None:
+    services.up()
+    services.project.edit("rate: 20, mode: plain", "rate: 30, mode: wait")
+    lost = services.run().json()["name"]
+    pids = services.folder / "pids"
+    wait_until(pids.exists)
+    stage = [int(pid) for pid in pids.read_text().split()]
+    worker = psutil.Process(services.pid("worker"))
+    for process in [worker, *worker.children()]:
+        process.kill()
+    wait_until(lambda: not any(map(alive, stage)))
+    assert services.runs()[lost] == "Running"
+    services.up()
+    assert services.runs()[lost] == "Crashed"
+
+
 def _stored_state(services: Up, name: str) -> str:
     with closing(sqlite3.connect(services.folder / ".prefect/prefect.db")) as database:
         query = "SELECT state_name FROM flow_run WHERE name = ?"
