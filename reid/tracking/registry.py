@@ -188,10 +188,16 @@ def _add_version(
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     version = client.create_model_version(
-        name, source, run.run_id, tags={**tags, MODEL_ID_TAG: model_id}, description=card
+        name,
+        source,
+        run.run_id,
+        tags={**tags, MODEL_ID_TAG: model_id},
+        description=card,
+        model_id=model_id,  # a server takes its own store of files as a source only by this
     )
     link = json.dumps([{"name": name, "version": version.version}])
-    client.set_logged_model_tags(model_id, {"mlflow.modelVersions": link})  # for MLflow's pages
+    # for MLflow's pages; a server does it by itself
+    client.set_logged_model_tags(model_id, {"mlflow.modelVersions": link})
     return version
 
 
