@@ -64,8 +64,10 @@ def open_project(folder: Path) -> Iterator[DvcProject]:
     except DvcException as error:
         raise FlowError(
             f"DVC cannot read the graph: {' '.join(str(error).split())}",
-            f"a valid dvc.yaml in {folder}",
-            "Mend what DVC names; `dvc dag` shows whether it can read the graph.",
+            f"a valid dvc.yaml and dvc.lock in {folder}",
+            "Mend what DVC names; `dvc dag` shows whether it can read the graph. A dvc.lock that a "
+            "killed `dvc repro` left empty may be deleted: DVC takes what was computed from its "
+            "cache.",
         ) from None
 
 

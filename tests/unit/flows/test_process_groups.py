@@ -14,6 +14,7 @@ import pytest
 
 from flows.errors import FlowError
 from flows.processes import ProcessGroups
+from tests.unit.flows.tiny_project import TinyProject
 from tests.unit.flows.watching import alive, wait_until
 
 # a command with a child of its own, both deaf to nothing; it names them and then waits
@@ -183,6 +184,21 @@ def test_a_waiting_dvc_that_was_killed_is_replaced(tmp_path: Path) -> None:
         os.waitid(os.P_PID, waiting, os.WEXITED | os.WNOWAIT)
         assert groups.run(["dvc", "--version"], lines.append) == 0
     assert lines == [dvc.__version__] * 2
+
+
+def test_dvc_replaces_its_locks_whole(tmp_path: Path) -> None:
+    project = TinyProject(tmp_path).write()
+    project.dvc("repro", "data@world")
+    locks = [tmp_path / "dvc.lock", tmp_path / ".dvc/tmp/rwlock"]
+    for lock in locks:
+        lock.with_suffix(".before").hardlink_to(lock)
+    before = [lock.read_text() for lock in locks]
+    with ProcessGroups(tmp_path) as groups:
+        assert groups.run(["dvc", "repro", "-s", "train@one"], print) == 0
+    assert [lock.with_suffix(".before").read_text() for lock in locks] == before
+    assert "train@one" in locks[0].read_text()
+    assert not any(lock.samefile(lock.with_suffix(".before")) for lock in locks)
+    assert not list(tmp_path.rglob("*.part"))
 
 
 def test_a_command_reads_nothing(tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ def test_a_broken_graph_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     TinyProject(tmp_path).write()
     monkeypatch.chdir(tmp_path)
     (tmp_path / "dvc.yaml").write_text("stages: [")
-    expected = f"'dvc.yaml'.*; expected a valid dvc.yaml in {re.escape(str(tmp_path))}"
+    expected = f"'dvc.yaml'.*; expected a valid dvc.yaml and dvc.lock in {re.escape(str(tmp_path))}"
     with pytest.raises(FlowError, match=expected) as caught, open_project(tmp_path) as dvc:
         dvc.graph  # noqa: B018
     assert "\n" not in str(caught.value)
