@@ -24,6 +24,7 @@ from reid.tracking.run import start_run
 from reid.tracking.store import open_client, open_store
 from reid.tracking.stored_evaluation import load_measured
 from tests.unit.tracking.measured import CAMERAS, HOME, TEST, USE, made_result, register
+from tests.unit.tracking.mlflow_server import MlflowServer
 
 MakeModel = Callable[..., Path]
 
@@ -38,6 +39,21 @@ def using(mlruns: Path) -> Iterator[None]:
 
 def holder(client: MlflowClient, name: str, alias: str = "challenger") -> str:
     return str(client.get_model_version_by_alias(name, alias).tags["run"])
+
+
+def test_a_server_that_keeps_the_files_takes_a_version(
+    make_model: MakeModel, mlruns: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_store(mlruns)
+    server = MlflowServer(mlruns)
+    try:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
+        register(make_model("bot", "served"), 0.5, mlruns)
+        version = MlflowClient(server.address).get_model_version("served.synth", "1")
+    finally:
+        server.kill()
+    assert version.source is not None
+    assert version.source.startswith("mlflow-artifacts:/")
 
 
 def test_a_version_knows_where_it_comes_from(make_model: MakeModel, mlruns: Path) -> None:
