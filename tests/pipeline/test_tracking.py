@@ -131,7 +131,7 @@ def test_a_training_outlives_its_server_and_the_next_stage_writes_it(
     project: Project, server: Server
 ) -> None:
     project.env["MLFLOW_TRACKING_URI"] = server.address
-    project.edit("params/methods/bot/smoke.yaml", "epochs: ", "epochs: 1")
+    project.edit("params/methods/bot/smoke.yaml", "epochs: 2", "epochs: 12")
     training = subprocess.Popen(
         ["reid", "train", "bot"],
         cwd=project.folder,
