@@ -146,13 +146,13 @@ def test_a_training_outlives_its_server_and_the_next_stage_writes_it(
     assert said.count("MLflow is away") == 1
     assert (project.folder / "models/smoke/bot/model.safetensors").exists()
     assert "waiting" in project.run("reid", "tracking", "status").stdout
+    project.run("reid", "embed", "bot")
+    project.run("reid", "evaluate", "bot")
     refused = project.run("reid", "register", "bot", check=False)
     assert refused.returncode == 8
     assert refused.stderr.strip().splitlines()[-1].startswith("error: the MLflow store is away")
 
     server.start()
-    project.run("reid", "embed", "bot")
-    project.run("reid", "evaluate", "bot")
     project.run("reid", "register", "bot")
 
     client = MlflowClient(server.address)
