@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +20,22 @@ FILE = "prefect.yaml"
 # what a deployment is made from: its file, the flows with their parameters, the studies to choose
 SOURCES = (FILE, "flows/pipelines.py", "params/studies/*.yaml")
 STAMP = "deployed.sha256"
+BUSY_TRIES, BUSY_SECONDS = 10, 1.0
 UNFINISHED = ["RUNNING", "PENDING", "CANCELLING"]
+
+
+class PatientTransport(httpx.HTTPTransport):
+    """Asks again while the server says that its database is busy, as Prefect's own client does."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Return the first other answer, or the last one."""
+        for _ in range(BUSY_TRIES):
+            answer = super().handle_request(request)
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                return answer
+            answer.close()
+            time.sleep(BUSY_SECONDS)
+        return super().handle_request(request)
 
 
 class PrefectApi:
@@ -34,7 +50,9 @@ class PrefectApi:
         self._address = address
         self._pool = pool
         # never by way of a proxy, which knows nothing of this machine's own address
-        self._client = httpx.Client(base_url=address, timeout=30, trust_env=False)
+        self._client = httpx.Client(
+            base_url=address, timeout=30, trust_env=False, transport=PatientTransport()
+        )
 
     def deploy(self, project: Path, log: Path) -> list[str] | None:
         """Deploy `prefect.yaml`, unless nothing changed since the last time.

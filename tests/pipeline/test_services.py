@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 import flows
+from flows.deployments import PatientTransport
 from flows.service_processes import MARK, read_record
 from tests.unit.flows.tiny_project import TinyProject
 from tests.unit.flows.watching import alive, wait_until
@@ -65,7 +66,8 @@ class Up:
         return self.reid("up", "--port", port, "--mlflow-port", mlflow)
 
     def post(self, path: str, body: dict[str, Any]) -> httpx.Response:
-        return httpx.post(f"{self.api}{path}", json=body, trust_env=False)
+        with httpx.Client(transport=PatientTransport(), timeout=30) as client:
+            return client.post(f"{self.api}{path}", json=body)
 
     @property
     def deployment(self) -> dict[str, Any]:
@@ -76,6 +78,12 @@ class Up:
     def run(self, **parameters: Any) -> httpx.Response:
         path = f"/deployments/{self.deployment['id']}/create_flow_run"
         return self.post(path, {"parameters": parameters, "state": {"type": "SCHEDULED"}})
+
+    def begin(self, **parameters: Any) -> str:
+        """Start a run and return its name."""
+        answer = self.run(**parameters)
+        assert answer.is_success, f"{answer.status_code} {answer.text}"
+        return str(answer.json()["name"])
 
     def runs(self) -> dict[str, str]:
         """Return the states of the flow runs by name."""
@@ -129,7 +137,7 @@ def test_up_run_kill_up_down(services: Up) -> None:
     assert refused.status_code == 409
     assert "'tyni' is not one of ['active', 'tiny']" in refused.text
     assert services.run(runs=["no name"]).status_code == 409
-    first = services.run(study="tiny", runs=["one"]).json()["name"]
+    first = services.begin(study="tiny", runs=["one"])
     wait_until(lambda: services.runs()[first] == "Completed")
     assert services.project.ran == ["data@world", "train@one", "evaluate@one"]
     notified = services.folder / "notified.txt"
@@ -138,7 +146,7 @@ def test_up_run_kill_up_down(services: Up) -> None:
 
     # the flow of a killed worker lives on, and the next worker leaves it alone
     services.project.edit("rate: 20, mode: plain", "rate: 30, mode: wait")
-    second = services.run().json()["name"]
+    second = services.begin()
     pids = services.folder / "pids"
     wait_until(pids.exists)
     stage = [int(pid) for pid in pids.read_text().split()]
@@ -169,7 +177,7 @@ def test_up_run_kill_up_down(services: Up) -> None:
 def test_up_marks_a_run_without_a_process_as_crashed(services: Up) -> None:
     services.up()
     services.project.edit("rate: 20, mode: plain", "rate: 30, mode: wait")
-    lost = services.run().json()["name"]
+    lost = services.begin()
     pids = services.folder / "pids"
     wait_until(pids.exists)
     stage = [int(pid) for pid in pids.read_text().split()]

@@ -6,13 +6,17 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
+from flows import deployments
 from flows.__main__ import main
 from flows.errors import ServiceError
 from flows.ports import require_free
@@ -188,3 +192,27 @@ def test_a_flow_run_with_a_process_is_known(tmp_path: Path) -> None:
     process.kill()
     process.wait()
     assert "of-a-test" not in flow_runs_with_process()
+
+
+def test_a_server_with_a_busy_database_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deployments, "BUSY_SECONDS", 0.0)
+    answers = [503, 503, 200]
+
+    class Busy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(answers.pop(0))
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Busy)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with httpx.Client(transport=deployments.PatientTransport()) as client:
+            assert client.get(f"http://127.0.0.1:{server.server_port}/").status_code == 200
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert answers == []
