@@ -95,8 +95,10 @@ class ProcessGroups:
             return process
         with self._lock:
             waiting, self._waiting = self._waiting, None
-        lives = waiting is not None and waiting.poll() is None
-        process = waiting if waiting is not None and lives else self._start_dvc()
+        if waiting is not None and waiting.poll() is not None:  # somebody killed it
+            self._end_and_forget(waiting)
+            waiting = None
+        process = waiting or self._start_dvc()
         _tell(process, json.dumps(command[1:]))
         with suppress(FlowError):  # of a flow that is ending
             self._keep(self._start_dvc())
