@@ -43,7 +43,11 @@ def _run_flow(arguments: list[str]) -> None:
     parser.add_argument("--study", help="activate this study first")
     parser.add_argument("--runs", nargs="+", metavar="RUN", help="only these runs")
     parser.add_argument("--force", action="store_true", help="run even if nothing changed")
-    parser.add_argument("--share", action="store_true", help="results by way of DVC's remote")
+    parser.add_argument(
+        "--share",
+        action="store_true",
+        help="divide the stages with other machines, results by way of DVC's remote",
+    )
     given = parser.parse_args(arguments)
     # where prefect.toml is looked for
     os.chdir(project_root())

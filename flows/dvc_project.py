@@ -45,10 +45,22 @@ class DvcProject:
         In this process and once for the whole graph. A stage below a stale one may turn out to be
         unchanged, which only `dvc repro` can tell once its inputs are there.
         """
-        names = graph.dependencies
-        stages = [s for s in self._repo.index.stages if getattr(s, "name", None) in names]
         with lock_repo(self._repo):
-            return graph.with_downstream(stage.name for stage in stages if _changed(stage))
+            changed = [stage.name for stage in self._stages(graph) if _changed(stage)]
+        return graph.with_downstream(changed)
+
+    def shareable(self, graph: StageGraph) -> set[str]:
+        """Return the stages whose outputs are all in DVC's cache, so that a remote can have them.
+
+        Of other stages DVC does not remember which inputs gave which outputs.
+        """
+        return {
+            stage.name for stage in self._stages(graph) if all(out.use_cache for out in stage.outs)
+        }
+
+    def _stages(self, graph: StageGraph) -> list[PipelineStage]:
+        names = graph.dependencies
+        return [s for s in self._repo.index.stages if getattr(s, "name", None) in names]
 
 
 @contextmanager

@@ -46,8 +46,8 @@ def stage_flow(name: str, description: str, kinds: Sequence[str] = ()) -> Flow[.
             study: Study to put in place first; `active` leaves the one that is.
             runs: Only these runs of the study, and what they need; none means all.
             force: Run the stages of this flow even if nothing changed.
-            share: Take from DVC's default remote what other machines computed, and give it what
-                this one does.
+            share: Take from DVC's default remote what other machines computed, give it what this
+                one does, and divide the stages with those that run them at the same time.
         """
         try:
             walk(kinds, None if study == ACTIVE else study, runs, force, share)

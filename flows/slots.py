@@ -1,12 +1,17 @@
-"""Slots of a machine, which its flows share: leases on Prefect's global concurrency limits."""
+"""Slots of a machine, which its flows share: leases on Prefect's global concurrency limits.
+
+A stage that several machines could compute for each other has a limit of its own, of one.
+"""
 
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import ConcurrencyLeaseHolder
+from prefect.exceptions import ObjectAlreadyExists
 
 from flows.errors import FlowError
 from flows.flow_runs import LiveFlowRun
@@ -26,10 +31,12 @@ class Slots:
     Args:
         machine: Whose slots.
         flow_run: Who holds them.
+        divided: Stages that one machine alone computes at a time, to the names of their limits.
     """
 
-    def __init__(self, machine: Machine, flow_run: LiveFlowRun) -> None:
+    def __init__(self, machine: Machine, flow_run: LiveFlowRun, divided: Mapping[str, str]) -> None:
         self._machine = machine
+        self._divided = divided
         self._flow_run = flow_run
         self._leases: dict[str, list[UUID]] = {}
         self._changed = threading.Lock()
@@ -37,8 +44,10 @@ class Slots:
 
     def __enter__(self) -> "Slots":
         self._client = get_client(sync_client=True).__enter__()
-        for slot, count in self._machine.slots.items():
-            self._client.upsert_global_concurrency_limit_by_name(self._limit(slot), count)
+        sizes = {self._limit(slot): count for slot, count in self._machine.slots.items()}
+        for limit, size in {**sizes, **dict.fromkeys(self._divided.values(), 1)}.items():
+            with suppress(ObjectAlreadyExists):  # made by another flow at the same time
+                self._client.upsert_global_concurrency_limit_by_name(limit, size)
         self._renewer = threading.Thread(target=self._renew, daemon=True, name="renew slots")
         self._renewer.start()
         return self
@@ -53,6 +62,8 @@ class Slots:
     def take(self, stage: str) -> bool:
         """Take what a stage needs; False if that is not free, or the server does not answer now.
 
+        What is not free is slots of this machine, or the stage itself, at which another one is.
+
         Raises:
             FlowError: The server refuses for another reason, which waiting would not change.
         """
@@ -63,10 +74,12 @@ class Slots:
             return False  # known without asking: this flow has them
         with self._changed:
             self._leases[stage] = []
+        limits = {self._limit(slot): count for slot, count in needs.items()}
+        if stage in self._divided:
+            limits[self._divided[stage]] = 1
         try:
-            for count in sorted(set(needs.values())):
-                limits = [self._limit(slot) for slot, n in sorted(needs.items()) if n == count]
-                self._lease(stage, limits, count)
+            for count in sorted(set(limits.values())):
+                self._lease(stage, sorted(one for one, n in limits.items() if n == count), count)
         except (httpx.HTTPStatusError, httpx.TransportError) as error:
             self.give_back(stage)
             if isinstance(error, httpx.HTTPStatusError):

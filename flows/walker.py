@@ -1,6 +1,6 @@
 """The walk over the DVC graph that every flow is: stages as tasks, as soon as they can run."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -22,8 +22,9 @@ from flows.processes import ProcessGroups
 from flows.progress import Progress
 from flows.slots import Slots
 from flows.stages import activate_study, run_stage
-from flows.study import ActiveStudy
+from flows.study import ACTIVE, ActiveStudy
 from flows.summary import StageOutcome, publish_summary
+from reid.params import read_yaml
 
 # how soon a slot is asked for again that another flow has
 ASK_AGAIN_SECONDS = 2.0
@@ -38,12 +39,14 @@ class Plan:
         stale: Those that DVC might have to run, the forced ones among them.
         forced: Those that run even if nothing changed.
         machine: Where.
+        divided: Stages that are left to one machine at a time, to the names of their limits.
     """
 
     graph: StageGraph
     stale: set[str]
     forced: set[str]
     machine: Machine
+    divided: Mapping[str, str]
 
 
 def walk(
@@ -64,7 +67,7 @@ def walk(
         force: Run the stages of these kinds even if nothing changed; what they depend on runs only
             if it is stale.
         share: Take from DVC's default remote what other machines computed, and give it what this
-            one does.
+            one does; what one of them is computing just now is left to it.
 
     Raises:
         FlowError: The graph cannot be read, another flow is in the way, or a stage failed.
@@ -80,8 +83,8 @@ def walk(
         if study is not None and not active.is_unchanged(study):
             with active.alone():
                 activate_study(study, processes)
-        plan = _plan(project, kinds, runs, force)
-        with Slots(plan.machine, flow_run) as slots:
+        plan = _plan(project, kinds, runs, force, share)
+        with Slots(plan.machine, flow_run, plan.divided) as slots:
             outcomes = _Walk(project, plan, processes, slots, share).finish()
     publish_summary(project, outcomes)
     _raise_failures(outcomes)
@@ -96,15 +99,25 @@ def _this_flow_run(project: Path) -> Iterator[LiveFlowRun]:
         yield flow_run
 
 
-def _plan(project: Path, kinds: Sequence[str], runs: Sequence[str] | None, force: bool) -> Plan:
+def _plan(
+    project: Path, kinds: Sequence[str], runs: Sequence[str] | None, force: bool, share: bool
+) -> Plan:
     with open_project(project) as dvc:
         machine = load_machine(project)
         forced = dvc.graph.targets(kinds, runs) if force else ()
         graph = dvc.graph.select(kinds, runs)
         # whatever runs again makes everything below it suspect
         stale = dvc.stale(graph) | graph.with_downstream(forced)
+        divided = (dvc.shareable(graph) & stale).difference(forced) if share else ()
     machine.require_slots_for(sorted(stale))
-    return Plan(graph, stale, set(forced), machine)
+    return Plan(graph, stale, set(forced), machine, _limits(project, divided))
+
+
+def _limits(project: Path, divided: Iterable[str]) -> dict[str, str]:
+    """Return what the server shows instead of a stage that only one machine computes at a time."""
+    names = sorted(divided)
+    study = read_yaml(project / ACTIVE)["study"] if names else ""
+    return {name: f"{name} of study {study}" for name in names}
 
 
 class _Walk:
@@ -162,7 +175,8 @@ class _Walk:
         idle = len(self._futures) == len(self._outcomes)
         if idle and name not in self._told:
             self._told.add(name)
-            get_run_logger().info("%s waits for slots that another flow has", name)
+            other = ", or another machine is at it" if name in self._plan.divided else ""
+            get_run_logger().info("%s waits for slots that another flow has%s", name, other)
 
     def _may_run(self, name: str) -> bool:
         """Whether what a stage needs is there; if not, its task ends before it begins."""

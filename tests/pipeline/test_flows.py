@@ -268,7 +268,7 @@ def test_slots_that_are_gone_are_one_clear_line(server: Server, tmp_path: Path) 
     machine = Machine("elsewhere", {"cpu": 2}, {"default": StageNeeds(slots={"cpu": 2})})
     with (
         LiveFlowRun(tmp_path, uuid4()) as mine,
-        Slots(machine, mine) as slots,
+        Slots(machine, mine, {}) as slots,
         get_client(sync_client=True) as client,
     ):
         client.upsert_global_concurrency_limit_by_name("cpu@elsewhere", 1)

@@ -5,6 +5,8 @@ import os
 import shutil
 import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -73,9 +75,9 @@ def test_processes_that_do_not_divide_a_batch(project: Project) -> None:
     ]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("victim", ["first", "other"])
-def test_a_process_that_dies_ends_the_others(ready: Project, victim: str) -> None:
+@pytest.fixture
+def training(ready: Project) -> Iterator[subprocess.Popen[bytes]]:
+    """A training in two processes that has written a checkpoint, and far to go."""
     ready.edit(RECIPE, "epochs: 10", "epochs: 5000")
     shutil.rmtree(ready.folder / ".reid/checkpoints", ignore_errors=True)
     process = subprocess.Popen(
@@ -84,11 +86,42 @@ def test_a_process_that_dies_ends_the_others(ready: Project, victim: str) -> Non
         env=ready.env,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     wait_for_checkpoint(ready.folder / ".reid/checkpoints")
-    children = psutil.Process(process.pid).children()
-    other = next(child for child in children if "train" in child.cmdline())
-    os.kill(process.pid if victim == "first" else other.pid, signal.SIGKILL)
-    assert process.wait(60) != 0
-    assert psutil.wait_procs([other], 60)[1] == []
+    yield process
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
     ready.edit(RECIPE, "epochs: 5000", "epochs: 10")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["first", "other"])
+def test_a_process_that_dies_ends_the_others(
+    training: subprocess.Popen[bytes], victim: str
+) -> None:
+    children = psutil.Process(training.pid).children()
+    other = next(child for child in children if "train" in child.cmdline())
+    os.kill(training.pid if victim == "first" else other.pid, signal.SIGKILL)
+    assert training.wait(60) != 0
+    assert psutil.wait_procs([other], 60)[1] == []
+
+
+@pytest.mark.slow
+def test_two_processes_that_were_killed_go_on_where_they_were(ready: Project) -> None:
+    ready.edit(RECIPE, "epochs: 10", "epochs: 40")
+    shutil.rmtree(ready.folder / ".reid/checkpoints", ignore_errors=True)
+    command = ["reid", "train", "transreid", "--devices", "2"]
+    process = subprocess.Popen(command, cwd=ready.folder, env=ready.env, start_new_session=True)
+    checkpoint = wait_for_checkpoint(ready.folder / ".reid/checkpoints")
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert checkpoint.exists()
+    said = ready.run(*command).stderr
+    assert "epoch 40/40" in said
+    assert "epoch 1/40" not in said
+    resumed = load_file(ready.folder / MODEL / "model.safetensors")
+    _, unbroken = trained(ready, "--devices", "2")
+    ready.edit(RECIPE, "epochs: 40", "epochs: 10")
+    assert resumed.keys() == unbroken.keys()
+    assert all((resumed[key] == unbroken[key]).all() for key in resumed)
