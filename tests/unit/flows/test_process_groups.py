@@ -159,8 +159,8 @@ def test_a_command_that_ignores_the_polite_signal_is_killed(tmp_path: Path) -> N
 
 
 def supervisors() -> set[int]:
-    """Return who supervises a DVC of this process; it has other children too."""
-    children = psutil.Process().children()
+    """Return who supervises a DVC of this process; it has other children too, dead ones also."""
+    children = [one for one in psutil.Process().children() if alive(one.pid)]
     return {one.pid for one in children if "waiting_dvc.py" in " ".join(one.cmdline())}
 
 
