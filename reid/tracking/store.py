@@ -79,12 +79,22 @@ def open_client(root: Path = MLRUNS) -> MlflowClient:
 
 
 def open_experiment(study: str, root: Path = MLRUNS) -> str:
-    """Return the id of the experiment of a study; it is created, or restored, where needed."""
+    """Return the id of the experiment of a study; it is created, or restored, where needed.
+
+    Raises:
+        RegistryError: It was made by way of a server, which keeps its files, and none is named.
+    """
     client = open_client(root)
     with store_lock(root):
         found = client.get_experiment_by_name(study)
         if found is None:
             return _create_experiment(client, study, root)
+        if server() is None and str(found.artifact_location).startswith("mlflow-artifacts:"):
+            raise RegistryError(
+                f"an MLflow server keeps the files of experiment '{study}', and none is named",
+                "its address in MLFLOW_TRACKING_URI",
+                "Set it, for that of `reid up` to http://127.0.0.1:5000, and repeat the command.",
+            )
         if found.lifecycle_stage == "deleted":
             client.restore_experiment(found.experiment_id)
         return str(found.experiment_id)

@@ -37,6 +37,16 @@ def test_an_experiment_is_made_once_and_restored_when_deleted(mlruns: Path) -> N
     assert client.get_experiment(first).lifecycle_stage == "active"
 
 
+def test_files_that_a_server_keeps_need_its_address(mlruns: Path) -> None:
+    # as `mlflow server` on this database makes one
+    open_client(mlruns).create_experiment("served", artifact_location="mlflow-artifacts:/1")
+    with (
+        pytest.raises(RegistryError, match=r"keeps the files of experiment 'served'.*:5000"),
+        start_run("served", "run", root=mlruns),
+    ):
+        pass
+
+
 def test_processes_open_an_empty_store_side_by_side(tmp_path: Path) -> None:
     with ProcessPoolExecutor(3, mp_context=get_context("fork")) as pool:
         calls = [pool.submit(open_experiment, "together", tmp_path / "mlruns") for _ in range(3)]
