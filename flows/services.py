@@ -204,7 +204,12 @@ def _mlflow(port: int) -> Service:
     return Service(
         name="mlflow",
         title="MLflow",
-        command=(*command, "--backend-store-uri", "sqlite:///mlruns/mlflow.db"),
+        command=(
+            *command,
+            *("--backend-store-uri", "sqlite:///mlruns/mlflow.db"),
+            # of those who come by its address; by itself it makes a folder beside mlruns
+            *("--artifacts-destination", "mlruns/artifacts"),
+        ),
         # it judges language models in processes of its own, which nobody needs here
         environment={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
         answers=lambda _: _is_well(f"http://{HOST}:{port}/health"),

@@ -20,7 +20,7 @@ from mlflow.entities import (
 from mlflow.exceptions import MlflowException
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from reid.tracking.store import open_experiment
+from reid.tracking.store import open_experiment, require_reach
 
 PROVISIONAL = "run-"  # begins an id of our own, as the store may be away when a run begins
 KEY_TAG = "reid.key"  # the id by which this project asks for a run whose own id is another one
@@ -52,6 +52,7 @@ class Open(_Operation):
         """Return the id of the run in the store."""
         known = find_run_id(client, self.key)
         if known is not None:
+            require_reach(str(client.get_run(known).info.artifact_uri), self.study)
             client.update_run(known, status="RUNNING")
             return known
         tags = {KEY_TAG: self.key}

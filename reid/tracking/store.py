@@ -89,15 +89,24 @@ def open_experiment(study: str, root: Path = MLRUNS) -> str:
         found = client.get_experiment_by_name(study)
         if found is None:
             return _create_experiment(client, study, root)
-        if server() is None and str(found.artifact_location).startswith("mlflow-artifacts:"):
-            raise RegistryError(
-                f"an MLflow server keeps the files of experiment '{study}', and none is named",
-                "its address in MLFLOW_TRACKING_URI",
-                "Set it, for that of `reid up` to http://127.0.0.1:5000, and repeat the command.",
-            )
+        require_reach(str(found.artifact_location), study)
         if found.lifecycle_stage == "deleted":
             client.restore_experiment(found.experiment_id)
         return str(found.experiment_id)
+
+
+def require_reach(location: str, study: str) -> None:
+    """Check that files of a study can be written where its experiment keeps them.
+
+    Raises:
+        RegistryError: A server keeps them, and none is named.
+    """
+    if server() is None and location.startswith("mlflow-artifacts:"):
+        raise RegistryError(
+            f"an MLflow server keeps the files of experiment '{study}', and none is named",
+            "its address in MLFLOW_TRACKING_URI",
+            "Set it, for that of `reid up` to http://127.0.0.1:5000, and repeat the command.",
+        )
 
 
 @contextmanager
