@@ -48,7 +48,7 @@ bench: $(READY) ## benchmarks, each against a named baseline in the same run; no
 
 ui: $(READY) ## serve the MLflow pages
 	@echo 'Open http://127.0.0.1:5000/#/experiments?workflowType=machine_learning'
-	mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db
+	mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db --artifacts-destination mlruns/artifacts
 
 clean: ## remove what the pipeline generated; keeps .venv and MLflow's records
 	rm -rf data models embeddings results registry reports .reid .dvc/cache .dvc/tmp dvc.lock

@@ -17,9 +17,10 @@ import psutil
 import pytest
 
 from flows import deployments
-from flows.__main__ import main
+from flows.__main__ import SERVICE_VERBS, main
 from flows.errors import ServiceError
 from flows.ports import require_free
+from flows.service_commands import VERBS
 from flows.service_processes import (
     FLOW_RUN,
     MARK,
@@ -192,6 +193,10 @@ def test_a_flow_run_with_a_process_is_known(tmp_path: Path) -> None:
     process.kill()
     process.wait()
     assert "of-a-test" not in flow_runs_with_process()
+
+
+def test_verbs_that_load_the_services_are_those_they_have() -> None:
+    assert set(SERVICE_VERBS) == set(VERBS)
 
 
 def test_a_server_with_a_busy_database_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
