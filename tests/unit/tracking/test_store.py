@@ -40,11 +40,11 @@ def test_an_experiment_is_made_once_and_restored_when_deleted(mlruns: Path) -> N
 def test_files_that_a_server_keeps_need_its_address(mlruns: Path) -> None:
     # as `mlflow server` on this database makes them
     client = open_client(mlruns)
-    experiment = client.create_experiment("served", artifact_location="mlflow-artifacts:/1")
+    experiment = client.create_experiment("held", artifact_location="mlflow-artifacts:/1")
     begun = client.create_run(experiment).info.run_id
     for run_id in (None, begun):
-        with pytest.raises(RegistryError, match=r"keeps the files of experiment 'served'.*:5000"):
-            start_run("served", "run", run_id, root=mlruns)
+        with pytest.raises(RegistryError, match=r"keeps the files of experiment 'held'.*:5000"):
+            start_run("held", "run", run_id, root=mlruns)
 
 
 def test_processes_open_an_empty_store_side_by_side(tmp_path: Path) -> None:
