@@ -50,13 +50,14 @@ class DvcProject:
         return graph.with_downstream(changed)
 
     def shareable(self, graph: StageGraph) -> set[str]:
-        """Return the stages whose outputs are all in DVC's cache, so that a remote can have them.
+        """Return the stages whose outputs one machine can take from another.
 
-        Of other stages DVC does not remember which inputs gave which outputs.
+        All of them are in DVC's cache: of other stages DVC does not remember which inputs gave
+        which outputs. And none is below such a stage, as it reads what each machine made itself.
         """
-        return {
-            stage.name for stage in self._stages(graph) if all(out.use_cache for out in stage.outs)
-        }
+        stages = self._stages(graph)
+        own = {stage.name for stage in stages if not all(out.use_cache for out in stage.outs)}
+        return set(graph.names) - graph.with_downstream(own)
 
     def _stages(self, graph: StageGraph) -> list[PipelineStage]:
         names = graph.dependencies

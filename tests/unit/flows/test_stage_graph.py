@@ -125,6 +125,16 @@ def test_nothing_is_stale_after_a_run_and_a_chain_after_an_edit(project: TinyPro
         assert dvc.stale(dvc.graph.select(["train"], ["one"])) == set()
 
 
+def test_what_one_machine_takes_from_another_depends_on_caches_alone(tmp_path: Path) -> None:
+    project = TinyProject(tmp_path).write()
+    with open_project(tmp_path) as dvc:
+        assert dvc.shareable(dvc.graph) == set(dvc.graph.names)
+    graph = project.folder / "dvc.yaml"
+    graph.write_text(graph.read_text().replace("results/${key}", "results/${key}: {cache: false}"))
+    with open_project(tmp_path) as dvc:
+        assert dvc.shareable(dvc.graph) == {"data@world", "train@one", "train@two"}
+
+
 def test_a_broken_graph_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     TinyProject(tmp_path).write()
     monkeypatch.chdir(tmp_path)
