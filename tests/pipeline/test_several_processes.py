@@ -88,11 +88,13 @@ def training(ready: Project) -> Iterator[subprocess.Popen[bytes]]:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    wait_for_checkpoint(ready.folder / ".reid/checkpoints")
-    yield process
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    ready.edit(RECIPE, "epochs: 5000", "epochs: 10")
+    try:
+        wait_for_checkpoint(ready.folder / ".reid/checkpoints")
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        ready.edit(RECIPE, "epochs: 5000", "epochs: 10")
 
 
 @pytest.mark.slow
